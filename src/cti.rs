@@ -1,0 +1,1 @@
+//! What an agent's desktop asks and is told.
