@@ -65,7 +65,7 @@ impl<'a> Stream<'a> {
         self.media.port != 0
     }
 
-    /// AVPF differs by feedback that may be sent early, and we send none (RFC 4585 §3.5).
+    /// AVPF only adds feedback, and an end that gives none is no fault of it (RFC 4585 §5).
     pub(super) fn is_plain_rtp(&self) -> bool {
         ["RTP/AVP", "RTP/AVPF"].iter().any(|plain| plain.eq_ignore_ascii_case(&self.media.proto))
     }
@@ -159,7 +159,7 @@ impl<'a> Stream<'a> {
             return Err(Refusal::Address);
         }
         let text = connection.connection_address.as_str();
-        // RFC 6157 §3.1 and RFC 3264 §5.1 of old: "no address yet" spelled as a name.
+        // RFC 6157 §4.1: no address yet, spelled as a name.
         if text.to_ascii_lowercase().ends_with(".invalid") {
             return Ok(Ipv4Addr::UNSPECIFIED.into());
         }

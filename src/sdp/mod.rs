@@ -9,6 +9,8 @@
 //! **Invariant:** nothing here knows SIP, a socket or a packet.
 
 mod description;
+#[cfg(test)]
+mod field;
 mod negotiator;
 
 use std::fmt;
