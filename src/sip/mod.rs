@@ -7,11 +7,25 @@
 //!
 //! **Invariant:** nothing here knows a call, a queue or what a body means.
 
+mod header;
+mod message;
+mod parse;
+mod syntax;
+mod uri;
+
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 
 use crate::base::{AgentId, LegId, TrunkId};
+
+pub use header::{
+    BadHeader, CSeq, Challenge, Contacts, ContentType, Credentials, Flaw, Header, Headers, Name, NameAddr,
+    Params, Unfit, Unknown, Value, Via,
+};
+pub use message::{Extension, Message, Method, Request, Response, reason_phrase};
+pub use parse::{Fault, Frame, Framer, Limits, Malformed, parse, parse_within};
+pub use uri::{BadUri, Host, Scheme, Uri};
 
 /// One place to send to or receive from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,0 +1,85 @@
+# Everything from a fresh clone: `make demo`, `make test`. Needs git, make and a Rust toolchain;
+# installs what else is missing (Debian 12, Ubuntu 24.04).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := all
+
+CARGO ?= cargo
+
+# Debian's name, or the program to look for and, after the colon, Debian's name.
+BUILD_NEEDS := gcc:gcc pkg-config:pkg-config libsqlite3-dev
+DEMO_NEEDS := flite:flite espeak-ng:espeak-ng
+TEST_NEEDS := sipp:sip-tester baresip:baresip-core sox:sox libsox-fmt-all multimon-ng:multimon-ng \
+	tshark:tshark strace:strace chromium:chromium node:nodejs systemd-analyze:systemd
+
+.PHONY: all build test demo bench check fmt clippy install-deps clean help
+
+all: build
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+build: ## the daemon as it is installed: target/release/baton
+	@$(call need,$(BUILD_NEEDS))
+	$(CARGO) build --locked --release
+
+# The dev profile, so that the first run is quick and shares its build with `make test`.
+demo: ## a whole contact centre on loopback, and one call through it; ONCE=1 ends after the call
+	@$(call need,$(BUILD_NEEDS) $(DEMO_NEEDS))
+	$(CARGO) run --locked -- demo $(if $(filter 1,$(ONCE)),--once)
+
+test: ## format, lints, hardening, every test, the browser and the demo, then a summary
+	@$(call need,$(BUILD_NEEDS) $(DEMO_NEEDS) $(TEST_NEEDS))
+	CARGO='$(CARGO)' bash tests/run.sh
+
+bench: ## the benchmarks, as a table
+	@$(call need,$(BUILD_NEEDS))
+	$(CARGO) bench --locked --bench baton
+
+check: ## does it compile
+	@$(call need,$(BUILD_NEEDS))
+	$(CARGO) check --locked --all-targets
+
+fmt: ## format the code
+	$(CARGO) fmt
+
+clippy: ## lints, warnings forbidden
+	@$(call need,$(BUILD_NEEDS))
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+install-deps: ## every system package that building, the demo and the tests need
+	@$(call need,$(BUILD_NEEDS) $(DEMO_NEEDS) $(TEST_NEEDS))
+
+clean: ## forget what was built
+	$(CARGO) clean
+
+# $(call need,NEEDS): name the system packages that are missing, then install them.
+define need
+command -v $(firstword $(CARGO)) >/dev/null || { echo 'a Rust toolchain is missing: see https://rustup.rs' >&2; exit 1; }
+missing=()
+for need in $(1); do
+	package=$${need#*:}
+	if [ "$$package" != "$$need" ]; then
+		command -v "$${need%%:*}" >/dev/null || missing+=("$$package")
+	else
+		dpkg -s "$$package" 2>/dev/null | grep -q '^Status: .* installed$$' || missing+=("$$package")
+	fi
+done
+# Ubuntu has the browser under another name.
+for i in "$${!missing[@]}"; do
+	if [ "$${missing[$$i]}" = chromium ] && command -v chromium-browser google-chrome >/dev/null; then
+		unset "missing[$$i]"
+	elif [ "$${missing[$$i]}" = chromium ] && grep -q '^ID=ubuntu' /etc/os-release; then
+		missing[$$i]=chromium-browser
+	fi
+done
+if [ $${#missing[@]} -gt 0 ]; then
+	echo "installing system packages: $${missing[*]}"
+	command -v apt-get >/dev/null || { echo 'this system has no apt-get: install their like by hand' >&2; exit 1; }
+	as_root=$$([ "$$(id -u)" = 0 ] || echo sudo)
+	$$as_root apt-get update -qq
+	$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "$${missing[@]}" </dev/null >/dev/null
+fi
+endef

@@ -1,0 +1,216 @@
+//! Character classes of RFC 3261 §25.1 as one table, and the few scanners every parser here is made
+//! of. Nothing in it allocates, recurses or can run past its input.
+
+/// `token`: method, header and parameter names.
+pub(super) const TOKEN: u8 = 1;
+/// What may stand bare in a URI's `user`, `%` escapes apart.
+pub(super) const USER: u8 = 2;
+/// `password`.
+pub(super) const PASSWORD: u8 = 4;
+/// `paramchar`.
+pub(super) const PARAM: u8 = 8;
+/// `hnv-unreserved` and `unreserved`: a URI's headers.
+pub(super) const HEADER: u8 = 16;
+/// A host name. The underscore is no RFC's, but the field's.
+pub(super) const HOST: u8 = 32;
+
+static CLASS: [u8; 256] = {
+    let mut class = [0u8; 256];
+    let mut c = 0;
+    while c < 128 {
+        let byte = c as u8;
+        if byte.is_ascii_alphanumeric() {
+            class[c] = 255;
+        }
+        c += 1;
+    }
+    class = mark(class, b"-.!%*_+`'~", TOKEN);
+    class = mark(class, b"-_.!~*'()&=+$,;?/", USER);
+    // A dialled star code carries its `#` bare in half the field's requests.
+    class = mark(class, b"#", USER);
+    class = mark(class, b"-_.!~*'()&=+$,", PASSWORD);
+    class = mark(class, b"-_.!~*'()[]/:&+$", PARAM);
+    class = mark(class, b"-_.!~*'()[]/?:+$", HEADER);
+    mark(class, b"-._", HOST)
+};
+
+const fn mark(mut class: [u8; 256], bytes: &[u8], bit: u8) -> [u8; 256] {
+    let mut i = 0;
+    while i < bytes.len() {
+        class[bytes[i] as usize] |= bit;
+        i += 1;
+    }
+    class
+}
+
+pub(super) const fn is(byte: u8, class: u8) -> bool {
+    CLASS[byte as usize] & class != 0
+}
+
+/// One byte or more, all of the class.
+pub(super) fn all(bytes: &[u8], class: u8) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&b| is(b, class))
+}
+
+/// As [`all`], but empty passes and `%` must open a valid escape.
+pub(super) fn escaped(bytes: &[u8], class: u8) -> bool {
+    let mut rest = bytes;
+    loop {
+        rest = match rest {
+            [] => return true,
+            [b'%', high, low, tail @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => tail,
+            [byte, tail @ ..] if is(*byte, class) => tail,
+            _ => return false,
+        }
+    }
+}
+
+pub(super) fn is_token(bytes: &[u8]) -> bool {
+    all(bytes, TOKEN)
+}
+
+const fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t'
+}
+
+/// Without spaces and tabs at either end. Folds are gone before anything is trimmed.
+pub(super) const fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = bytes
+        && is_blank(*first)
+    {
+        bytes = rest;
+    }
+    while let [rest @ .., last] = bytes
+        && is_blank(*last)
+    {
+        bytes = rest;
+    }
+    bytes
+}
+
+pub(super) fn trim_start(bytes: &[u8]) -> &[u8] {
+    let blanks = bytes.iter().take_while(|&&b| is_blank(b)).count();
+    bytes.get(blanks..).unwrap_or_default()
+}
+
+/// Splits at the first byte for which `at` holds; that byte stays at the head of the second part.
+pub(super) fn split_where(bytes: &[u8], at: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
+    let end = bytes.iter().position(|&b| at(b)).unwrap_or(bytes.len());
+    bytes.split_at(end)
+}
+
+/// A quoted string at the head of `bytes` and what follows it; the quotes stay on. `None` where it
+/// never closes (RFC 3261 §25.1: a backslash takes the next byte with it).
+pub(super) fn quoted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    if bytes.first() != Some(&b'"') {
+        return None;
+    }
+    let mut i = 1;
+    loop {
+        match bytes.get(i)? {
+            b'"' => return bytes.split_at_checked(i + 1),
+            b'\\' => i += 2,
+            _ => i += 1,
+        }
+    }
+}
+
+/// The first `sep` outside quotes and angle brackets, with what is before and what is after it.
+/// Unbalanced quotes and brackets run to the end: the item's own parser then refuses it.
+pub(super) fn split_item(bytes: &[u8], sep: u8) -> (&[u8], Option<&[u8]>) {
+    let mut angle = false;
+    let mut i = 0;
+    while let Some(&byte) = bytes.get(i) {
+        match byte {
+            b'"' if !angle => match bytes.get(i..).and_then(quoted) {
+                Some((string, _)) => i += string.len() - 1,
+                None => return (bytes, None),
+            },
+            b'<' => angle = true,
+            b'>' => angle = false,
+            _ if byte == sep && !angle => return (&bytes[..i], bytes.get(i + 1..)),
+            _ => {}
+        }
+        i += 1;
+    }
+    (bytes, None)
+}
+
+/// Decimal digits and nothing else, leading zeros allowed (RFC 4475 §3.1.1.1). `None` past `u64`.
+pub(super) fn number(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() {
+        return None;
+    }
+    bytes.iter().try_fold(0u64, |n, b| {
+        let digit = b.is_ascii_digit().then(|| u64::from(b - b'0'))?;
+        n.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+pub(super) fn hex(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).map(|n| n as u8)
+}
+
+/// The place of `part`, a slice of `whole`, within it.
+pub(super) fn offset(whole: &[u8], part: &[u8]) -> usize {
+    (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize)
+}
+
+/// The first CR or LF, eight bytes at a step.
+pub(super) fn line_end(bytes: &[u8]) -> Option<usize> {
+    const LOW: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = LOW << 7;
+    const CR: u64 = LOW * b'\r' as u64;
+    const LF: u64 = LOW * b'\n' as u64;
+    let mut words = bytes.chunks_exact(8);
+    let mut i = 0;
+    for word in &mut words {
+        let word = u64::from_le_bytes(word.try_into().unwrap_or_default());
+        let (cr, lf) = (word ^ CR, word ^ LF);
+        let hit = ((cr.wrapping_sub(LOW) & !cr) | (lf.wrapping_sub(LOW) & !lf)) & HIGH;
+        if hit != 0 {
+            // The lowest hit is exact; borrows only ever reach the bytes above it.
+            return Some(i + hit.trailing_zeros() as usize / 8);
+        }
+        i += 8;
+    }
+    words.remainder().iter().position(|&b| b == b'\r' || b == b'\n').map(|at| i + at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_ends_at_its_first_cr_or_lf_wherever_it_lies() {
+        for length in 0..40 {
+            for at in 0..length {
+                for end in [b'\r', b'\n'] {
+                    let mut line = vec![0x8d; length];
+                    line[at] = end;
+                    assert_eq!(line_end(&line), Some(at));
+                    line[length - 1] = b'\r';
+                    assert_eq!(line_end(&line), Some(at));
+                }
+            }
+            assert_eq!(line_end(&vec![0x0c; length]), None);
+        }
+    }
+
+    #[test]
+    fn an_item_ends_outside_quotes_and_brackets_only() {
+        assert_eq!(
+            split_item(b"\"a,\\\",\" <sip:a,b>,c", b','),
+            (&b"\"a,\\\",\" <sip:a,b>"[..], Some(&b"c"[..]))
+        );
+        assert_eq!(split_item(b"\"open, <", b','), (&b"\"open, <"[..], None));
+    }
+
+    #[test]
+    fn numbers_end_where_u64_ends() {
+        assert_eq!(number(b"0009"), Some(9));
+        assert_eq!(number(b"18446744073709551615"), Some(u64::MAX));
+        assert_eq!(number(b"18446744073709551616"), None);
+        assert_eq!((number(b""), number(b"-1"), number(b"+1"), number(b"1 ")), (None, None, None, None));
+    }
+}
