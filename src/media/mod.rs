@@ -7,6 +7,7 @@
 //! **Patch.** Who hears whom is one table, listener → sources. Prompt, music, talk and hold are
 //! rows of it, not modes.
 
+pub mod bay;
 pub mod plan;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use crate::base::{Key, LegId, PlayId};
 
+pub use bay::{Bay, Channel, Tape, Wire};
 pub use plan::{Direction, Law, Plan, SocketId};
 
 /// What signalling asks of a shard. Nothing is returned: outcomes are [`Event`]s.
