@@ -1,1 +1,5 @@
-//! To be written.
+//! The only module that touches the world: clocks, sockets, threads.
+
+pub mod clock;
+pub mod sip;
+mod socket;
