@@ -6,10 +6,10 @@
 
 /// µ-law octet of digital silence.
 pub const ULAW_SILENCE: u8 = 0xff;
-/// A-law octet nearest to silence: +8 of 32256; the law has no zero.
+/// A-law octet nearest to silence: +8 in 16 bits, as the law has no zero.
 pub const ALAW_SILENCE: u8 = 0xd5;
 
-/// Half of Table 2b: the octet (even-numbered bits already inverted) of each 13-bit magnitude.
+/// By magnitude at the law's resolution, for the positive sign.
 static ULAW_OF_MAGNITUDE: [u8; 8192] = ulaw_of_magnitude();
 static ALAW_OF_MAGNITUDE: [u8; 2048] = alaw_of_magnitude();
 static LINEAR_OF_ULAW: [i16; 256] = linear_of_ulaw();
@@ -17,15 +17,14 @@ static LINEAR_OF_ALAW: [i16; 256] = linear_of_alaw();
 static ALAW_OF_ULAW: [u8; 256] = alaw_of_ulaw();
 static ULAW_OF_ALAW: [u8; 256] = ulaw_of_alaw();
 
-/// The low two bits of the sample are below the law's resolution (14 bits).
+/// 14 bits count; values beyond ±32635 take the last step.
 pub fn ulaw_encode(sample: i16) -> u8 {
     // Negative values fold by complement, so that -1 and 0 lie beside each other.
     let (magnitude, sign) = if sample < 0 { (!sample, 0x7f) } else { (sample, 0xff) };
     ULAW_OF_MAGNITUDE[usize::from(magnitude as u16 >> 2) & 8191] & sign
 }
 
-/// The low four bits of the sample are below the law's resolution (12 bits, doubled at the
-/// smallest segment).
+/// 12 bits count: in 13 the two lowest segments step by two.
 pub fn alaw_encode(sample: i16) -> u8 {
     let (magnitude, sign) = if sample < 0 { (!sample, 0x00) } else { (sample, 0x80) };
     ALAW_OF_MAGNITUDE[usize::from(magnitude as u16 >> 4) & 2047] ^ sign
@@ -147,8 +146,119 @@ const fn ulaw_of_alaw() -> [u8; 256] {
             63..=79 => n + 1,
             _ => n,
         };
-        table[octet] = (octet as u8 ^ 0x55) & 0x80 ^ 0xff ^ 0x80 ^ u;
+        table[octet] = (octet as u8 & 0x80 | 0x7f) ^ u;
         octet += 1;
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The decision values of G.711 Table 1a (A, 13 bits) and 2a (µ, 14 bits): segments of
+    /// sixteen equal steps, each segment's step twice the last one's.
+    fn decision_values(first: i32, steps: [(usize, i32); 8]) -> Vec<i32> {
+        let mut values = vec![first];
+        for (count, step) in steps {
+            for _ in 0..count {
+                values.push(values.last().unwrap() + step);
+            }
+        }
+        values
+    }
+
+    fn ulaw_decisions() -> Vec<i32> {
+        let mut values = decision_values(
+            1,
+            [(15, 2), (16, 4), (16, 8), (16, 16), (16, 32), (16, 64), (16, 128), (16, 256)],
+        );
+        values.insert(0, 0);
+        values
+    }
+
+    fn alaw_decisions() -> Vec<i32> {
+        decision_values(0, [(32, 2), (16, 4), (16, 8), (16, 16), (16, 32), (16, 64), (16, 128), (0, 0)])
+    }
+
+    fn interval(decisions: &[i32], magnitude: i32) -> u8 {
+        (decisions.partition_point(|d| *d <= magnitude) - 1).min(127) as u8
+    }
+
+    #[test]
+    fn every_sample_has_the_octet_of_its_decision_interval() {
+        let (ulaw, alaw) = (ulaw_decisions(), alaw_decisions());
+        assert_eq!((ulaw.len(), *ulaw.last().unwrap()), (129, 8159));
+        assert_eq!((alaw.len(), *alaw.last().unwrap()), (129, 4096));
+        for sample in i16::MIN..=i16::MAX {
+            let magnitude = i32::from(if sample < 0 { !sample } else { sample });
+            let sign = if sample < 0 { 0 } else { 0x80 };
+            assert_eq!(ulaw_encode(sample), (sign | 0x7f) ^ interval(&ulaw, magnitude >> 2), "µ {sample}");
+            assert_eq!(alaw_encode(sample), sign ^ 0x55 ^ interval(&alaw, magnitude >> 3), "A {sample}");
+        }
+    }
+
+    #[test]
+    fn every_octet_decodes_to_the_middle_of_its_interval_and_back() {
+        let (ulaw, alaw) = (ulaw_decisions(), alaw_decisions());
+        for octet in 0..=255u8 {
+            let n = usize::from(!octet & 0x7f);
+            // Table 2a: the lowest value is 0, not the middle of 0 and 1.
+            let middle = if n == 0 { 0 } else { (ulaw[n] + ulaw[n + 1]) * 2 };
+            assert_eq!(i32::from(ulaw_decode(octet)), if octet & 0x80 == 0 { -middle } else { middle });
+            // Negative zero is the one value that does not come back.
+            assert_eq!(ulaw_encode(ulaw_decode(octet)), if octet == 0x7f { 0xff } else { octet });
+
+            let n = usize::from((octet ^ 0x55) & 0x7f);
+            let middle = (alaw[n] + alaw[n + 1]) * 4;
+            assert_eq!(i32::from(alaw_decode(octet)), if octet & 0x80 == 0 { -middle } else { middle });
+            assert_eq!(alaw_encode(alaw_decode(octet)), octet);
+        }
+    }
+
+    #[test]
+    fn silence_is_the_octet_of_zero() {
+        assert_eq!(ulaw_encode(0), ULAW_SILENCE);
+        assert_eq!(alaw_encode(0), ALAW_SILENCE);
+    }
+
+    /// Where Tables 3 and 4 leave the nearest value, so that translating twice stays harmless.
+    #[test]
+    fn translation_is_the_nearest_value_but_where_the_tables_decide_otherwise() {
+        let (mut up, mut down) = (vec![], vec![]);
+        for n in 0..=127u8 {
+            let (ulaw, alaw) = (!n, 0x80 ^ 0x55 ^ n);
+            let nearest = |octet: u8, value: i16, decode: fn(u8) -> i16, of: fn(u8) -> u8| {
+                let error = |octet| (i32::from(decode(octet)) - i32::from(value)).abs();
+                error(octet) == (0..=127).map(|n| error(of(n))).min().unwrap()
+            };
+            if !nearest(ulaw_to_alaw(ulaw), ulaw_decode(ulaw), alaw_decode, |n| 0xd5 ^ n) {
+                up.push(n);
+            }
+            if !nearest(alaw_to_ulaw(alaw), alaw_decode(alaw), ulaw_decode, |n| !n) {
+                down.push(n);
+            }
+        }
+        assert_eq!(up, [&[48, 49, 64][..], &(81..=95).collect::<Vec<_>>()].concat());
+        assert_eq!(down, (80..=94).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn translation_keeps_the_sign_and_loses_no_more_than_the_tables_allow() {
+        let changed = |there: fn(u8) -> u8, back: fn(u8) -> u8, number: fn(u8) -> u8| {
+            (0..=255u8).filter(|&o| back(there(o)) != o).map(number).collect::<Vec<_>>()
+        };
+        for octet in 0..=255u8 {
+            assert_eq!(ulaw_to_alaw(octet) & 0x80, octet & 0x80);
+            assert_eq!(alaw_to_ulaw(octet) & 0x80, octet & 0x80);
+        }
+        let mut ulaw = changed(ulaw_to_alaw, alaw_to_ulaw, |o| !o & 0x7f);
+        ulaw.sort_unstable();
+        ulaw.dedup();
+        assert_eq!(ulaw, [0, 2, 4, 6, 8, 10, 12, 14]);
+        let mut alaw = changed(alaw_to_ulaw, ulaw_to_alaw, |o| (o ^ 0x55) & 0x7f);
+        alaw.sort_unstable();
+        alaw.dedup();
+        assert_eq!(alaw, [25, 27, 29, 31, 44, 46, 62, 80]);
+    }
 }

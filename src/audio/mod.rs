@@ -4,3 +4,7 @@
 //! nothing here knows a packet, a leg or a file; bytes and samples come in, bytes and samples go out.
 
 pub mod g711;
+pub mod mix;
+pub mod resample;
+pub mod tone;
+pub mod wav;
