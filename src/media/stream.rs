@@ -28,7 +28,19 @@ pub(super) struct Stream {
     end: u32,
     next: Spurt,
     relayed: Option<Relayed>,
+    /// Timestamp of the key being pressed by us.
     event: u32,
+    /// The last key passed on.
+    passed: Option<Passed>,
+}
+
+/// One timestamp is one key: whatever comes between its packets, it keeps the one it had.
+#[derive(Clone, Copy, Debug)]
+struct Passed {
+    source: usize,
+    ssrc: u32,
+    theirs: u32,
+    ours: u32,
 }
 
 /// What the next packet of our own making is.
@@ -78,6 +90,7 @@ impl Stream {
             next: Spurt::Begins,
             relayed: None,
             event: 0,
+            passed: None,
         }
     }
 
@@ -129,6 +142,15 @@ impl Stream {
 
     /// The header under which another leg's packet goes on; `None` if it comes too late.
     pub fn relay(&mut self, passing: Passing, payload_type: u8) -> Option<Header> {
+        let own = self.map(passing, payload_type)?;
+        if passing.kind == Kind::Event {
+            let Header { ssrc, timestamp: theirs, .. } = passing.header;
+            self.passed = Some(Passed { source: passing.source, ssrc, theirs, ours: own.timestamp });
+        }
+        Some(own)
+    }
+
+    fn map(&mut self, passing: Passing, payload_type: u8) -> Option<Header> {
         let Passing { header, .. } = passing;
         if let Some(relayed) = self.mapping(&passing) {
             let sequence = header.sequence.wrapping_add(relayed.sequence_offset);
@@ -156,9 +178,13 @@ impl Stream {
                 return Some(Header { payload_type, sequence, timestamp, ssrc: self.ssrc, ..header });
             }
         }
-        let timestamp = self.forward(passing.clock);
+        let known = self.passed.filter(|p| {
+            passing.kind == Kind::Event
+                && (p.source, p.ssrc, p.theirs) == (passing.source, header.ssrc, header.timestamp)
+        });
+        let timestamp = known.map_or_else(|| self.forward(passing.clock), |passed| passed.ours);
         self.advance(timestamp, passing.samples);
-        let own = self.own(true, payload_type, timestamp);
+        let own = self.own(known.is_none(), payload_type, timestamp);
         self.relayed = Some(Relayed {
             source: passing.source,
             ssrc: header.ssrc,
