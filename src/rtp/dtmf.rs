@@ -257,6 +257,12 @@ mod tests {
     }
 
     #[test]
+    fn a_key_pressed_again_the_moment_it_ended_is_two_keys() {
+        assert_eq!(heard(&[(1, 1000, '4', 800, true), (2, 1800, '4', 160, false)]), "44");
+        assert_eq!(heard(&[(1, 1000, '4', 800, false), (2, 1800, '4', 160, false)]), "4");
+    }
+
+    #[test]
     fn every_order_and_repetition_of_a_press_is_one_key() {
         let rows = press(10, 1000, '#');
         for shift in 0..8 {
