@@ -18,6 +18,7 @@ static ALAW_OF_ULAW: [u8; 256] = alaw_of_ulaw();
 static ULAW_OF_ALAW: [u8; 256] = ulaw_of_alaw();
 
 /// 14 bits count; values beyond ±32635 take the last step.
+#[inline]
 pub fn ulaw_encode(sample: i16) -> u8 {
     // Negative values fold by complement, so that -1 and 0 lie beside each other.
     let (magnitude, sign) = if sample < 0 { (!sample, 0x7f) } else { (sample, 0xff) };
@@ -25,25 +26,30 @@ pub fn ulaw_encode(sample: i16) -> u8 {
 }
 
 /// 12 bits count: in 13 the two lowest segments step by two.
+#[inline]
 pub fn alaw_encode(sample: i16) -> u8 {
     let (magnitude, sign) = if sample < 0 { (!sample, 0x00) } else { (sample, 0x80) };
     ALAW_OF_MAGNITUDE[usize::from(magnitude as u16 >> 4) & 2047] ^ sign
 }
 
+#[inline]
 pub fn ulaw_decode(octet: u8) -> i16 {
     LINEAR_OF_ULAW[usize::from(octet)]
 }
 
+#[inline]
 pub fn alaw_decode(octet: u8) -> i16 {
     LINEAR_OF_ALAW[usize::from(octet)]
 }
 
 /// G.711 Table 3.
+#[inline]
 pub fn ulaw_to_alaw(octet: u8) -> u8 {
     ALAW_OF_ULAW[usize::from(octet)]
 }
 
 /// G.711 Table 4.
+#[inline]
 pub fn alaw_to_ulaw(octet: u8) -> u8 {
     ULAW_OF_ALAW[usize::from(octet)]
 }

@@ -3,7 +3,7 @@
 //! Audio that only passes from one leg to another leaves the moment it comes, under new numbers and
 //! if need be in the other law. Prompts and tones are stamped at the tick. Only what is mixed or
 //! recorded is decoded. **Invariant:** once legs are open, no packet and no tick allocates, locks
-//! or logs.
+//! or logs; only a play that comes to its end takes its rows out of the patch.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
@@ -708,6 +708,7 @@ impl From<Played> for Frame {
 
 /// What the audio plane does to sound of either law.
 impl Law {
+    #[inline]
     pub(super) fn decode(self, octet: u8) -> i16 {
         match self {
             Self::Mu => g711::ulaw_decode(octet),
@@ -715,6 +716,7 @@ impl Law {
         }
     }
 
+    #[inline]
     pub(super) fn encode(self, sample: i16) -> u8 {
         match self {
             Self::Mu => g711::ulaw_encode(sample),
@@ -738,10 +740,9 @@ impl Law {
 
     /// Into the other law, where it lies.
     fn translate(self, octets: &mut [u8]) {
-        let to: fn(u8) -> u8 = match self {
-            Self::Mu => g711::ulaw_to_alaw,
-            Self::A => g711::alaw_to_ulaw,
-        };
-        octets.iter_mut().for_each(|octet| *octet = to(*octet));
+        match self {
+            Self::Mu => octets.iter_mut().for_each(|octet| *octet = g711::ulaw_to_alaw(*octet)),
+            Self::A => octets.iter_mut().for_each(|octet| *octet = g711::alaw_to_ulaw(*octet)),
+        }
     }
 }

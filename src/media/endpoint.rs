@@ -181,7 +181,6 @@ impl Endpoint {
         let changed = self.reception.as_ref().is_none_or(|r| r.ssrc() != header.ssrc);
         if changed {
             self.lost_before += self.reception.as_ref().map_or(0, Reception::lost);
-            self.digits = Receiver::default();
         }
         let reception = match &mut self.reception {
             Some(reception) if !changed => reception,
@@ -194,7 +193,7 @@ impl Endpoint {
 
     /// The keys a packet of events tells for the first time.
     pub fn read_keys(&mut self, header: &Header, payload: &[u8], told: impl FnMut(Key)) {
-        self.digits.receive(header.sequence, header.timestamp, payload, told);
+        self.digits.receive(header, payload, told);
     }
 
     pub fn receive_report(&mut self, now: Mono, from: SocketAddr, bytes: &[u8]) {

@@ -453,6 +453,21 @@ fn a_play_stands_still_while_nobody_listens() {
 }
 
 #[test]
+fn two_who_hear_the_same_play_hear_the_same_of_it() {
+    let mut room = Room::new(&[(1, Law::Mu), (2, Law::A)]);
+    let samples: Vec<i16> = (0..1600).map(|n| n * 20).collect();
+    let prompt = room.play(1, &[&samples], Repeat::Once);
+    room.patch(1, &[prompt]);
+    room.patch(2, &[prompt]);
+    room.run(500);
+    for (leg, law) in [(1, Law::Mu), (2, Law::A)] {
+        let all: Vec<u8> = room.heard(leg).into_iter().flat_map(|h| h.payload).collect();
+        assert_eq!(all, samples.iter().map(|s| law.encode(*s)).collect::<Vec<_>>());
+    }
+    assert_eq!(room.events(), [Event::Played { play: PlayId(1) }]);
+}
+
+#[test]
 fn who_hears_a_stopped_play_or_a_closed_leg_hears_silence() {
     let mut room = Room::talking([Law::Mu, Law::Mu]);
     let music = room.play(1, &[&[1; 160]], Repeat::Forever);
@@ -629,6 +644,14 @@ fn a_silent_leg_is_told_once_until_it_is_heard_again() {
     assert_eq!(room.events(), []);
     room.run(200);
     assert_eq!(room.events(), silent(5_000 + 10));
+    for n in 2..12 {
+        room.run(1_000);
+        room.come(1, peer(1), &talk(1, Law::Mu, n, &[1; 160]));
+        room.run(4_980);
+        assert_eq!(room.events(), []);
+        room.run(40);
+        assert_eq!(room.events().len(), 1);
+    }
 
     // On hold nothing should come; back from hold the time counts anew.
     let hold = Plan { direction: Direction::SendOnly, ..plan(1, Law::Mu) };
@@ -691,6 +714,45 @@ fn a_key_is_not_heard_by_who_agreed_to_none_and_leaves_no_gap() {
 }
 
 #[test]
+fn a_key_sent_under_an_ssrc_of_its_own_amid_talk_stays_one_key() {
+    let mut room = Room::talking([Law::Mu, Law::Mu]);
+    for n in 0..20 {
+        room.come(1, peer(1), &talk(1, Law::Mu, n, &[1; 160]));
+        room.come(1, peer(1), &key(66, n + 7000, 7000, 9, (160 * (n + 1)) as u16, n > 17));
+        room.run(20);
+    }
+    assert_eq!(room.keys(), "9");
+    let heard = room.heard(2);
+    let mut pressed: Vec<u32> = heard
+        .iter()
+        .filter(|h| h.header.payload_type == PAYLOAD_OF_EVENTS)
+        .map(|h| h.header.timestamp)
+        .collect();
+    assert_eq!(pressed.len(), 20);
+    pressed.dedup();
+    assert_eq!(pressed.len(), 1);
+    assert!(heard.windows(2).all(|p| p[1].header.sequence == p[0].header.sequence.wrapping_add(1)));
+}
+
+#[test]
+fn a_sender_whose_clock_runs_wrong_is_set_right_now_and_then() {
+    for samples in [157, 163] {
+        let mut room = Room::talking([Law::Mu, Law::Mu]);
+        for n in 0..30_000u32 {
+            let mut bytes = talk(1, Law::Mu, n, &[1; 157]);
+            bytes[4..8].copy_from_slice(&(n * samples).to_be_bytes());
+            room.come(1, peer(1), &bytes);
+            room.wait(Duration::from_millis(20));
+        }
+        let heard = room.heard(2);
+        assert_eq!(heard.len(), 30_000);
+        assert_continuous(&heard);
+        // 90 000 samples astray in all, set right each time they are 16 000.
+        assert_eq!(heard.iter().filter(|h| h.header.marker).count(), 6, "{samples}");
+    }
+}
+
+#[test]
 fn keys_for_the_peer_take_the_place_of_what_it_hears() {
     let mut room = Room::talking([Law::Mu, Law::Mu]);
     let keys = ['4', '2'].map(|c| Key::try_from(c).unwrap()).to_vec();
@@ -704,7 +766,7 @@ fn keys_for_the_peer_take_the_place_of_what_it_hears() {
     let heard = room.heard(2);
     let (mut receiver, mut got) = (crate::rtp::dtmf::Receiver::default(), String::new());
     for h in heard.iter().filter(|h| h.header.payload_type == PAYLOAD_OF_EVENTS) {
-        receiver.receive(h.header.sequence, h.header.timestamp, &h.payload, |key| got.push(key.as_char()));
+        receiver.receive(&h.header, &h.payload, |key| got.push(key.as_char()));
     }
     assert_eq!(got, "42");
     assert!(heard.windows(2).all(|p| p[1].header.sequence == p[0].header.sequence.wrapping_add(1)));
@@ -756,6 +818,12 @@ fn the_peers_report_tells_its_loss_and_the_time_there_and_back() {
     let sent = Mono::ZERO
         + Duration::from_secs(sending.ntp >> 32)
         + Duration::from_nanos(((sending.ntp & 0xffff_ffff) * 1_000_000_000) >> 32);
+    // A stranger's report is not believed, even as the first.
+    let stranger = SocketAddr::from(([198, 51, 100, 66], 4001));
+    let lie = Block { ssrc: 0x5001, fraction: 255, lost: 0, highest: 0, jitter: 0, last_report: 0, delay: 0 };
+    room.come_on(1, Channel::Rtcp, stranger, Compound::report(0x101, None, Some(lie)).as_bytes());
+    assert_eq!(room.bay.quality(LegId(1)).unwrap().far_loss, 0);
+
     let block = Block {
         ssrc: 0x5001,
         fraction: 26,
@@ -772,9 +840,6 @@ fn the_peers_report_tells_its_loss_and_the_time_there_and_back() {
     assert!((149..=151).contains(&round_trip), "{round_trip}");
     assert_eq!((quality.far_loss, quality.far_jitter), (26, Duration::from_millis(10)));
 
-    // A stranger's report is not believed.
-    let stranger = SocketAddr::from(([198, 51, 100, 66], 4001));
-    let lie = Block { fraction: 255, ..block };
     room.come_on(1, Channel::Rtcp, stranger, Compound::report(0x101, None, Some(lie)).as_bytes());
     assert_eq!(room.bay.quality(LegId(1)).unwrap().far_loss, 26);
 
@@ -915,6 +980,25 @@ fn what_a_leg_did_not_send_is_silence_of_that_length() {
     let tape = recorded(|leg, n| leg == 2 && (10..30).contains(&n), |_, _| {});
     let want = (0..43).map(|n: u32| n.checked_sub(2).filter(|n| *n < 40));
     assert_eq!(tape, want.map(|n| [n, n.filter(|n| !(10..30).contains(n))]).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_sender_with_a_new_ssrc_is_recorded_without_a_break() {
+    let tape = recorded(
+        |leg, n| leg == 1 && n >= 20,
+        |room, n| {
+            if n >= 20 {
+                // Its clock begins a little before where the old one stood.
+                let mut bytes = talk(1, Law::Mu, n, &numbered(Law::Mu, n));
+                bytes[4..8].copy_from_slice(&((n - 15) * 160 + 0xffff_f000).to_be_bytes());
+                bytes[11] = 0x77;
+                room.come(1, peer(1), &bytes);
+            }
+        },
+    );
+    let left: Vec<_> = tape.iter().map(|[left, _]| *left).collect();
+    // What waited of the old source is void; the new one begins with the usual delay.
+    assert_eq!(left[18..26], [Some(16), Some(17), None, None, Some(20), Some(21), Some(22), Some(23)]);
 }
 
 #[test]

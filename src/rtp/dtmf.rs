@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 
+use super::packet::Header;
 use super::{ahead, ahead_in_sequence};
 use crate::base::Key;
 
@@ -38,10 +39,12 @@ impl Report {
 const REMEMBERED: usize = 16;
 /// A packet further behind than this is of an event that may be forgotten.
 const MISORDER: i16 = 32;
+/// One still further behind is no late packet: the sender began its sequence anew.
+const RESTART: i16 = 1000;
 /// RFC 4733 §2.5.2.1: a packet may carry several events; a telephone does not press more.
 const EVENTS_IN_A_PACKET: usize = 8;
 
-/// Reads one source's events.
+/// Reads one peer's events.
 #[derive(Clone, Debug, Default)]
 pub struct Receiver {
     told: [Option<Event>; REMEMBERED],
@@ -50,10 +53,11 @@ pub struct Receiver {
     latest: Option<Latest>,
 }
 
-/// What makes an event itself. The code belongs to it: events of duration zero in one packet
-/// share a timestamp.
+/// What makes an event itself. The code belongs to it, as events of duration zero in one packet
+/// share a timestamp; the source does, as some peers send keys under an SSRC of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Event {
+    ssrc: u32,
     timestamp: u32,
     code: u8,
 }
@@ -68,11 +72,12 @@ struct Latest {
 
 impl Receiver {
     /// A packet of the events' payload type came. `told` gets each key that was not told yet.
-    pub fn receive(&mut self, sequence: u16, timestamp: u32, payload: &[u8], mut told: impl FnMut(Key)) {
-        let mut timestamp = timestamp;
+    pub fn receive(&mut self, header: &Header, payload: &[u8], mut told: impl FnMut(Key)) {
+        let mut timestamp = header.timestamp;
         for bytes in payload.as_chunks::<4>().0.iter().take(EVENTS_IN_A_PACKET) {
             let report = Report::from_bytes(*bytes);
-            if self.is_new(sequence, timestamp, report)
+            let event = Event { ssrc: header.ssrc, timestamp, code: report.event };
+            if self.is_new(event, header.sequence, report)
                 && let Some(key) = Key::from_event(report.event)
             {
                 told(key);
@@ -81,13 +86,8 @@ impl Receiver {
         }
     }
 
-    fn is_new(&mut self, sequence: u16, timestamp: u32, report: Report) -> bool {
-        let event = Event { timestamp, code: report.event };
-        let Some(latest) = &mut self.latest else {
-            self.remember(event, sequence, report);
-            return true;
-        };
-        if latest.event == event {
+    fn is_new(&mut self, event: Event, sequence: u16, report: Report) -> bool {
+        if let Some(latest) = self.latest.as_mut().filter(|latest| latest.event == event) {
             latest.duration = latest.duration.max(report.duration);
             latest.ended |= report.end;
             if ahead_in_sequence(latest.sequence, sequence) > 0 {
@@ -98,32 +98,34 @@ impl Receiver {
         if self.told.contains(&Some(event)) {
             return false;
         }
-        let behind = ahead_in_sequence(sequence, latest.sequence);
-        if behind > 0 {
+        let latest = self.latest.filter(|latest| latest.event.ssrc == event.ssrc);
+        let behind = latest.map_or(0, |latest| ahead_in_sequence(sequence, latest.sequence));
+        if (1..=RESTART).contains(&behind) {
             // Overtaken by a whole later event, or long forgotten.
             if behind <= MISORDER {
                 self.note(event);
             }
             return behind <= MISORDER;
         }
-        // The same key going on under a new timestamp: RFC 4733 §2.5.1.3 cuts a press longer than
-        // 8.19 s into segments, and some senders stamp every packet anew. Between two presses
-        // there is a pause, or at least an end.
-        let step = ahead(latest.event.timestamp, timestamp);
-        let contiguous = step >= 0 && (step <= latest.duration.into() || step == u16::MAX.into());
-        let same_press = contiguous && !latest.ended && latest.event.code == event.code;
-        self.remember(event, sequence, report);
-        !same_press
-    }
-
-    fn remember(&mut self, event: Event, sequence: u16, report: Report) {
         self.note(event);
         self.latest = Some(Latest { event, sequence, duration: report.duration, ended: report.end });
+        !latest.is_some_and(|latest| latest.goes_on_as(event))
     }
 
     fn note(&mut self, event: Event) {
         self.told[self.next] = Some(event);
         self.next = (self.next + 1) % REMEMBERED;
+    }
+}
+
+impl Latest {
+    /// The same press under a new timestamp: RFC 4733 §2.5.1.3 cuts one longer than 8.19 s into
+    /// segments, and some senders stamp every packet anew. Between two presses there is a pause,
+    /// or at least an end.
+    fn goes_on_as(self, event: Event) -> bool {
+        let step = ahead(self.event.timestamp, event.timestamp);
+        let contiguous = step >= 0 && (step <= self.duration.into() || step == u16::MAX.into());
+        contiguous && !self.ended && self.event.code == event.code
     }
 }
 
@@ -207,6 +209,10 @@ impl Sender {
 mod tests {
     use super::*;
 
+    fn header(sequence: u16, timestamp: u32) -> Header {
+        Header { marker: false, payload_type: 101, sequence, timestamp, ssrc: 7 }
+    }
+
     /// One packet: sequence, timestamp, key, duration, end.
     type Row = (u16, u32, char, u16, bool);
 
@@ -216,7 +222,7 @@ mod tests {
         for &(sequence, timestamp, key, duration, end) in rows {
             let event = Key::try_from(key).map_or(key as u8, Key::event);
             let payload = Report { event, end, volume: 10, duration }.to_bytes();
-            receiver.receive(sequence, timestamp, &payload, |key| keys.push(key.as_char()));
+            receiver.receive(&header(sequence, timestamp), &payload, |key| keys.push(key.as_char()));
         }
         keys
     }
@@ -248,6 +254,12 @@ mod tests {
         let rows = [press(10, 1000, '5'), press(30, 3000, '5')].concat();
         assert_eq!(heard(&rows), "55");
         assert_eq!(heard(&without(rows, |n| n % 8 >= 5)), "55");
+    }
+
+    #[test]
+    fn a_key_pressed_again_the_moment_it_ended_is_two_keys() {
+        assert_eq!(heard(&[(1, 1000, '4', 800, true), (2, 1800, '4', 160, false)]), "44");
+        assert_eq!(heard(&[(1, 1000, '4', 800, false), (2, 1800, '4', 160, false)]), "4");
     }
 
     #[test]
@@ -317,6 +329,33 @@ mod tests {
     }
 
     #[test]
+    fn a_sender_whose_sequence_begins_anew_is_heard_on() {
+        let rows = [press(30_000, 1000, '1'), press(5, 9000, '2'), press(60, 17_000, '2')].concat();
+        assert_eq!(heard(&rows), "122");
+    }
+
+    #[test]
+    fn a_packet_of_an_event_long_past_is_no_key() {
+        let presses = |n: u16| press(10 + 8 * n, 1000 + 1600 * u32::from(n), '1');
+        let mut rows: Vec<Row> = (0..20).flat_map(presses).collect();
+        rows.push(rows[7]);
+        assert_eq!(heard(&rows), "1".repeat(20));
+    }
+
+    #[test]
+    fn keys_under_another_source_than_before_are_told_once_too() {
+        let (mut receiver, mut keys) = (Receiver::default(), vec![]);
+        for n in 0..20 {
+            for ssrc in [7, 8] {
+                let header = Header { ssrc, ..header(100 * ssrc as u16 + n, 1000) };
+                let report = Report { event: ssrc as u8, end: n > 16, volume: 0, duration: 160 * n };
+                receiver.receive(&header, &report.to_bytes(), |key| keys.push(key.as_char()));
+            }
+        }
+        assert_eq!(keys, ['7', '8']);
+    }
+
+    #[test]
     fn flash_and_tones_are_no_keys() {
         assert_eq!(heard(&[(1, 1000, '\u{10}', 160, false), (2, 1000, '\u{24}', 320, true)]), "");
     }
@@ -331,7 +370,7 @@ mod tests {
             .collect();
         let (mut receiver, mut keys) = (Receiver::default(), vec![]);
         for sequence in [1, 2] {
-            receiver.receive(sequence, 1000, &payload, |key| keys.push(key.as_char()));
+            receiver.receive(&header(sequence, 1000), &payload, |key| keys.push(key.as_char()));
         }
         assert_eq!(keys, ['1', '2', '1']);
     }
@@ -353,7 +392,8 @@ mod tests {
             };
             if let Some(report) = report {
                 ends += u32::from(report.end);
-                receiver.receive(steps, timestamp, &report.to_bytes(), |key| keys.push(key.as_char()));
+                receiver
+                    .receive(&header(steps, timestamp), &report.to_bytes(), |key| keys.push(key.as_char()));
             }
             steps += 1;
         }
@@ -372,7 +412,7 @@ mod tests {
         fn no_payload_breaks_the_receiver(packets: Vec<(u16, u32, Vec<u8>)>) {
             let mut receiver = Receiver::default();
             for (sequence, timestamp, payload) in packets {
-                receiver.receive(sequence, timestamp, &payload, |_| {});
+                receiver.receive(&header(sequence, timestamp), &payload, |_| {});
             }
         }
     }
