@@ -119,7 +119,7 @@ mod tests {
     fn a_constant_stays_itself_and_nothing_stays_nothing() {
         let got = resample(&[1234; 4800], 48_000, 8000);
         assert!(got[100..700].iter().all(|s| *s == 1234));
-        assert_eq!(resample(&[], 16_000, 8000), []);
-        assert_eq!(resample(&[1, 2, 3], 0, 8000), []);
+        assert!(resample(&[], 16_000, 8000).is_empty());
+        assert!(resample(&[1, 2, 3], 0, 8000).is_empty());
     }
 }

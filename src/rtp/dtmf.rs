@@ -124,7 +124,7 @@ impl Latest {
     /// or at least an end.
     fn goes_on_as(self, event: Event) -> bool {
         let step = ahead(self.event.timestamp, event.timestamp);
-        let contiguous = step >= 0 && (step <= self.duration.into() || step == u16::MAX.into());
+        let contiguous = step >= 0 && (step <= self.duration.into() || step == i32::from(u16::MAX));
         contiguous && !self.ended && self.event.code == event.code
     }
 }
