@@ -1,0 +1,212 @@
+//! One media thread: sockets, a timer and a bell around one [`Bay`].
+//!
+//! **Invariant:** once it runs, no packet and no tick makes it allocate, lock or log.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::poll::{Bell, Ready, Timer};
+use super::stock::{FIRST_FREE_TOKEN, Stock, socket_of};
+use super::tape::Feed;
+use super::{Counts, Report, ShardId};
+use crate::base::{LegId, Mono};
+use crate::io::clock::Clock;
+use crate::media::{Bay, Command, SocketId, TICK};
+
+/// What the thread is told over its ring. It ends when nobody can tell it anything any more.
+#[derive(Debug)]
+pub(super) enum Order {
+    Command(Command),
+    Take(SocketId),
+    Retire(SocketId),
+}
+
+#[derive(Debug)]
+pub(super) struct Shard {
+    id: ShardId,
+    clock: Clock,
+    bay: Bay,
+    stock: Stock,
+    feed: Feed,
+    timer: Timer,
+    /// What the timer is set to.
+    armed: Option<Mono>,
+    chores_at: Mono,
+    bell: Arc<Bell>,
+    orders: Receiver<Order>,
+    legs: HashMap<LegId, SocketId>,
+    reports: mpsc::Sender<Report>,
+    /// For which the channel had no room.
+    untold: Option<Report>,
+    counts: Arc<Counts>,
+}
+
+const BELL: u64 = FIRST_FREE_TOKEN;
+const TIMER: u64 = FIRST_FREE_TOKEN + 1;
+
+/// How often the stock is looked after, and at the least a beat is given.
+const CHORES: Duration = Duration::from_millis(100);
+/// Pairs bound at one time: some 50 µs each, within which no packet is handled.
+const BOUND_AT_ONCE: usize = 8;
+/// Longer than any packet of audio, and than any Ethernet frame.
+const LONGEST: usize = 2048;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Going {
+    On,
+    Stopped,
+}
+
+impl Shard {
+    #[expect(clippy::too_many_arguments, reason = "the parts of one thread, put together in one place")]
+    pub fn new(
+        id: ShardId,
+        clock: Clock,
+        bay: Bay,
+        stock: Stock,
+        feed: Feed,
+        bell: Arc<Bell>,
+        orders: Receiver<Order>,
+        reports: mpsc::Sender<Report>,
+        counts: Arc<Counts>,
+    ) -> std::io::Result<Self> {
+        let timer = Timer::new()?;
+        stock.epoll().add(&*bell, BELL)?;
+        stock.epoll().add(&timer, TIMER)?;
+        Ok(Self {
+            id,
+            clock,
+            bay,
+            stock,
+            feed,
+            timer,
+            armed: None,
+            chores_at: clock.mono(),
+            bell,
+            orders,
+            legs: HashMap::new(),
+            reports,
+            untold: None,
+            counts,
+        })
+    }
+
+    pub fn run(mut self) {
+        let mut ready = Ready::new();
+        let mut buffer = [0; LONGEST];
+        loop {
+            self.keep_time();
+            self.tell();
+            self.arm();
+            self.stock.epoll().wait(&mut ready);
+            // First of all: the first packet of a call is not to be lost to the leg's opening.
+            if self.bell.is_rung() && self.obey() == Going::Stopped {
+                return;
+            }
+            let mut n = 0;
+            while let Some(token) = ready.token(n) {
+                n += 1;
+                match token {
+                    BELL => {
+                        if self.obey() == Going::Stopped {
+                            return;
+                        }
+                    }
+                    TIMER => {
+                        self.timer.quiet();
+                        self.armed = None;
+                    }
+                    token => {
+                        let (socket, channel) = socket_of(token);
+                        if let Some((length, from)) = self.stock.receive(socket, channel, &mut buffer) {
+                            let packet = buffer.get_mut(..length).unwrap_or_default();
+                            let now = self.clock.mono();
+                            self.bay.handle_packet(now, socket, channel, from, packet, &mut self.stock);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what is due by the clock.
+    fn keep_time(&mut self) {
+        let now = self.clock.mono();
+        if self.bay.poll_timeout().is_some_and(|at| at <= now) {
+            self.bay.handle_timeout(now, &mut self.stock, &mut self.feed);
+            Counts::add(&self.counts.beats);
+        }
+        if self.chores_at <= now {
+            self.chores_at = now + CHORES;
+            self.feed.flush();
+            // What failed is known to the operator, and tried again.
+            let _ = self.stock.fill(now, BOUND_AT_ONCE);
+            Counts::add(&self.counts.beats);
+        }
+    }
+
+    fn obey(&mut self) -> Going {
+        self.bell.quiet();
+        loop {
+            match self.orders.try_recv() {
+                Ok(Order::Command(command)) => self.command(command),
+                Ok(Order::Take(socket)) => self.stock.take(socket),
+                Ok(Order::Retire(socket)) => self.stock.retire(self.clock.mono(), socket),
+                Err(TryRecvError::Empty) => return Going::On,
+                Err(TryRecvError::Disconnected) => return Going::Stopped,
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        let now = self.clock.mono();
+        let left = match &command {
+            Command::Open { leg, plan } | Command::Amend { leg, plan } => {
+                self.stock.take(plan.socket);
+                self.legs.insert(*leg, plan.socket).filter(|before| *before != plan.socket)
+            }
+            Command::Close { leg } => self.legs.remove(leg),
+            _ => None,
+        };
+        self.bay.handle_command(now, command, &mut self.stock, &mut self.feed);
+        // After the leg's last words.
+        if let Some(socket) = left {
+            self.stock.retire(now, socket);
+        }
+    }
+
+    /// Tells the gateway what there is to tell, as far as it has room; the rest waits.
+    fn tell(&mut self) {
+        loop {
+            let report = self
+                .untold
+                .take()
+                .or_else(|| self.bay.poll_event().map(|event| Report::Event { shard: self.id, event }))
+                .or_else(|| {
+                    let (socket, address) = self.stock.poll_announcement()?;
+                    Some(Report::Stocked { shard: self.id, socket, address })
+                });
+            let Some(report) = report else { return };
+            if let Err(mpsc::error::TrySendError::Full(report)) = self.reports.try_send(report) {
+                self.untold = Some(report);
+                return;
+            }
+        }
+    }
+
+    fn arm(&mut self) {
+        let mut next = self.bay.poll_timeout().map_or(self.chores_at, |at| at.min(self.chores_at));
+        if self.untold.is_some() {
+            // The gateway may have caught up by then.
+            next = next.min(self.clock.mono() + TICK);
+        }
+        if self.armed != Some(next) {
+            self.timer.set(self.clock.kernel(next));
+            self.armed = Some(next);
+        }
+    }
+}
