@@ -1250,7 +1250,7 @@ impl Auth {
     fn parse(raw: Bytes) -> Result<Self, Flaw> {
         let (scheme, _) = syntax::split_where(&raw, |b| b == b' ' || b == b'\t');
         let scheme_length = scheme.len();
-        if !syntax::is_token(scheme) {
+        if !syntax::is_token(scheme) || syntax::line_end(&raw).is_some() {
             return Err(Flaw::Syntax);
         }
         let auth = Self { raw, scheme_length };

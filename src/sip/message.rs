@@ -154,8 +154,10 @@ impl Response {
 
     pub(super) fn answering(asked: &Headers, status: u16) -> Self {
         let mut headers = Headers::with_capacity(asked.len().min(16));
-        for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq] {
-            headers.copy_from(asked, name);
+        headers.copy_from(asked, Name::Via);
+        // A second From or To is what is wrong with the request; the answer has one of each.
+        for name in [Name::From, Name::To, Name::CallId, Name::CSeq] {
+            asked.named(name).take(1).for_each(|header| headers.push_header(header.clone()));
         }
         if status == 100 {
             headers.copy_from(asked, Name::Timestamp);

@@ -36,8 +36,8 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
     pub fault: Fault,
-    /// For a request that can be answered: a Via to answer by, and not an ACK. It copies what there
-    /// was of From, To, Call-ID and CSeq, and lacks a To tag.
+    /// For a request that can be answered: it has a Via, readable or not, and is no ACK. Copies what
+    /// there was of From, To, Call-ID and CSeq, and lacks a To tag.
     pub response: Option<Box<Response>>,
 }
 
@@ -60,6 +60,8 @@ pub enum Fault {
     Header(BadHeader),
     /// Start line and CSeq name different methods (RFC 3261 §8.1.1.5).
     MethodMismatch,
+    /// The same of a method nobody knows: 501 says more than 400 would (RFC 4475 §3.1.2.18).
+    UnknownMethod,
     /// Content-Length counts more than came.
     Truncated,
     /// Over a stream only (RFC 3261 §20.14).
@@ -73,6 +75,7 @@ impl Fault {
     /// What a request with this fault gets.
     pub const fn status(self) -> u16 {
         match self {
+            Self::UnknownMethod => 501,
             Self::Version => 505,
             Self::TooLarge | Self::TooManyHeaders | Self::LineTooLong => 513,
             _ => 400,
@@ -92,6 +95,7 @@ impl fmt::Display for Fault {
             Self::Unfinished => f.write_str("no empty line after the headers"),
             Self::Header(why) => why.fmt(f),
             Self::MethodMismatch => f.write_str("CSeq: another method than the request line's"),
+            Self::UnknownMethod => f.write_str("CSeq: not the request line's unknown method"),
             Self::Truncated => f.write_str("Content-Length: more than came"),
             Self::NoContentLength => f.write_str("Content-Length: missing over a stream"),
             Self::TooLarge => f.write_str("larger than we take"),
@@ -202,7 +206,8 @@ fn check(start: &Start, headers: &Headers) -> Result<(), Fault> {
     let method = check().map_err(Fault::Header)?;
     let Start::Request { method: asked, .. } = start else { return Ok(()) };
     if method.as_ref() != Some(asked) {
-        return Err(Fault::MethodMismatch);
+        let is_unknown = matches!(asked, Method::Other(_));
+        return Err(if is_unknown { Fault::UnknownMethod } else { Fault::MethodMismatch });
     }
     // Only where they make or move a dialog or binding is a broken target worth a refusal.
     if matches!(
@@ -233,7 +238,9 @@ fn refuse(fault: Fault, start: Option<Start>, bytes: &Bytes, headers: &Headers) 
             syntax::is_token(method) && method != b"ACK" && !rest.is_empty()
         }
     };
-    let can_return = is_answerable && headers.via().is_ok();
+    // A Via we cannot read is the sender's own and copied as it is; the answer goes whence the
+    // request came.
+    let can_return = is_answerable && headers.contains(Name::Via);
     let response = can_return.then(|| Box::new(Response::answering(headers, fault.status())));
     Malformed { fault, response }
 }

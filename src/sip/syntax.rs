@@ -100,7 +100,7 @@ pub(super) fn split_where(bytes: &[u8], at: impl Fn(u8) -> bool) -> (&[u8], &[u8
 }
 
 /// A quoted string at the head of `bytes` and what follows it; the quotes stay on. `None` where it
-/// never closes (RFC 3261 §25.1: a backslash takes the next byte with it).
+/// never closes (RFC 3261 §25.1: a backslash takes the next byte with it), and where a line ends in it.
 pub(super) fn quoted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     if bytes.first() != Some(&b'"') {
         return None;
@@ -109,6 +109,8 @@ pub(super) fn quoted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     loop {
         match bytes.get(i)? {
             b'"' => return bytes.split_at_checked(i + 1),
+            b'\r' | b'\n' => return None,
+            b'\\' if matches!(bytes.get(i + 1), Some(b'\r' | b'\n')) => return None,
             b'\\' => i += 2,
             _ => i += 1,
         }
