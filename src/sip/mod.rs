@@ -7,10 +7,16 @@
 //!
 //! **Invariant:** nothing here knows a call, a queue or what a body means.
 
+pub mod auth;
+pub mod dialog;
 mod header;
 mod message;
 mod parse;
+pub mod registrar;
 mod syntax;
+mod throttle;
+pub mod transaction;
+pub mod trunk;
 mod uri;
 
 use std::net::SocketAddr;
