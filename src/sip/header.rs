@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::Transport;
 use super::message::Method;
@@ -380,11 +380,13 @@ impl Header {
         };
         // No name that long fits a line we would read ourselves.
         let spelling = &spelling[..spelling.len().min(usize::from(u16::MAX))];
-        let mut line = BytesMut::with_capacity(spelling.len() + value.len());
-        line.extend_from_slice(spelling);
-        line.extend_from_slice(&value);
         let name_length = spelling.len() as u16;
-        Self { line: line.freeze(), value_at: u32::from(name_length), name_length, known: name.index() }
+        Self {
+            line: join(&[spelling, &value]),
+            value_at: u32::from(name_length),
+            name_length,
+            known: name.index(),
+        }
     }
 
     /// A line as it came, unfolded, without CR or LF: `spelling` opens it, `value` is its trimmed end.
@@ -517,21 +519,27 @@ impl Headers {
     /// In place of the first of that name, whose place it takes; the others go. At the end if none.
     pub fn set(&mut self, name: Name<'_>, value: impl Into<Value>) {
         let header = Header::new(name, value);
-        match self.fields.iter().position(|found| found.is(name)) {
-            Some(first) => {
-                self.fields[first] = header;
-                let mut at = 0;
-                self.fields.retain(|found| {
-                    at += 1;
-                    at - 1 <= first || !found.is(name)
-                });
+        let mut place = Some(header);
+        self.fields.retain_mut(|found| {
+            if !found.is(name) {
+                return true;
             }
-            None => self.fields.push(header),
-        }
+            place.take().map(|header| *found = header).is_some()
+        });
+        self.fields.extend(place);
     }
 
     pub fn remove(&mut self, name: Name<'_>) {
         self.fields.retain(|header| !header.is(name));
+    }
+
+    /// Adds a parameter behind the one value of that name, without rewriting the value.
+    pub(super) fn append_param(&mut self, name: Name<'_>, param: &str, value: &str) {
+        let Some(header) = self.fields.iter_mut().find(|header| header.is(name)) else { return };
+        let mut params = Params::default();
+        params.set(param, Some(value.as_bytes()));
+        let line = join(&[&header.line, &params.0]);
+        header.line = line;
     }
 
     /// Copies every line of that name from another message, verbatim.
@@ -548,13 +556,7 @@ impl Headers {
         let rest =
             self.fields[at].name().is_list().then(|| syntax::split_item(self.fields[at].value(), b',').1);
         let joined = match rest.flatten() {
-            Some(rest) => {
-                let mut joined = BytesMut::with_capacity(value.0.len() + 2 + rest.len());
-                joined.extend_from_slice(&value.0);
-                joined.extend_from_slice(b", ");
-                joined.extend_from_slice(syntax::trim(rest));
-                Value(joined.freeze())
-            }
+            Some(rest) => Value(join(&[&value.0, b", ", syntax::trim(rest)])),
             None => value,
         };
         self.fields[at] = Header::new(name, joined);
@@ -623,6 +625,37 @@ impl Headers {
     ) -> impl Iterator<Item = Result<T, BadHeader>> {
         self.items(name)
             .map(move |(header, item)| parse(header.part(item)).map_err(|flaw| BadHeader { name, flaw }))
+    }
+
+    /// What every message has (RFC 3261 §8.1.1), once and readable. Returns the CSeq's method.
+    pub(super) fn check(&self) -> Result<Method, BadHeader> {
+        self.check_all(Name::Via, Via::check)?;
+        if !self.contains(Name::Via) {
+            return Err(BadHeader { name: Name::Via, flaw: Flaw::Missing });
+        }
+        for name in [Name::From, Name::To] {
+            let header = self.required(name)?;
+            NameAddr::check(header.value()).map_err(|flaw| BadHeader { name, flaw })?;
+        }
+        self.call_id()?;
+        self.max_forwards()?;
+        self.content_type()?;
+        self.check_all(Name::Route, NameAddr::check)?;
+        self.cseq().map(|cseq| cseq.method)
+    }
+
+    /// What a request has that makes or moves a dialog or a binding: targets that can be read.
+    pub(super) fn check_targets(&self) -> Result<(), BadHeader> {
+        let is_star = |raw: &[u8]| syntax::trim(raw) == b"*";
+        match self.get(Name::Contact) {
+            Some(value) if is_star(value) => self.contacts().map(drop)?,
+            _ => self.check_all(Name::Contact, NameAddr::check)?,
+        }
+        self.check_all(Name::RecordRoute, NameAddr::check)
+    }
+
+    fn check_all(&self, name: Name<'static>, check: fn(&[u8]) -> Result<(), Flaw>) -> Result<(), BadHeader> {
+        self.all(name).try_for_each(|item| check(item).map_err(|flaw| BadHeader { name, flaw }))
     }
 
     /// Case counts (RFC 3261 §20.8).
@@ -745,7 +778,12 @@ pub struct Params(Bytes);
 impl Params {
     /// Reads what is empty or opens with `;`.
     fn parse(raw: Bytes) -> Result<Self, Flaw> {
-        let mut rest: &[u8] = &raw;
+        Self::check(&raw)?;
+        Ok(Self(raw))
+    }
+
+    fn check(raw: &[u8]) -> Result<(), Flaw> {
+        let mut rest = raw;
         while let [b';', tail @ ..] = rest {
             let (param, after) = split_param(tail);
             let (name, value) = split_pair(param);
@@ -766,7 +804,7 @@ impl Params {
             }
             rest = after;
         }
-        if rest.is_empty() { Ok(Self(raw)) } else { Err(Flaw::Syntax) }
+        if rest.is_empty() { Ok(()) } else { Err(Flaw::Syntax) }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -809,38 +847,31 @@ impl Params {
         if !syntax::is_token(name.as_bytes()) {
             return;
         }
-        let mut raw = self.without(name);
-        raw.extend_from_slice(b";");
-        raw.extend_from_slice(name.as_bytes());
-        if let Some(value) = value {
-            raw.extend_from_slice(b"=");
-            let is_address = || Host::parse(value).is_some();
-            if syntax::is_token(value) || is_address() {
-                raw.extend_from_slice(value);
-            } else {
-                quote_into(&mut raw, value);
-            }
-        }
-        self.0 = raw.freeze();
+        self.remove(name);
+        let written = value.map(|value| match syntax::is_token(value) || Host::parse(value).is_some() {
+            true => Cow::Borrowed(value),
+            false => Cow::Owned(quote(value)),
+        });
+        self.0 = match written {
+            Some(value) => join(&[&self.0, b";", name.as_bytes(), b"=", &value]),
+            None => join(&[&self.0, b";", name.as_bytes()]),
+        };
     }
 
     pub fn remove(&mut self, name: &str) {
-        if self.has(name) {
-            self.0 = self.without(name).freeze();
+        if !self.has(name) {
+            return;
         }
-    }
-
-    fn without(&self, name: &str) -> BytesMut {
-        let mut raw = BytesMut::with_capacity(self.0.len() + name.len() + 48);
+        let mut raw = Vec::with_capacity(self.0.len());
         for (found, value) in self.iter().filter(|(found, _)| !found.eq_ignore_ascii_case(name)) {
-            raw.extend_from_slice(b";");
+            raw.push(b';');
             raw.extend_from_slice(found.as_bytes());
             if let Some(value) = value {
-                raw.extend_from_slice(b"=");
+                raw.push(b'=');
                 raw.extend_from_slice(value);
             }
         }
-        raw
+        self.0 = raw.into();
     }
 }
 
@@ -881,16 +912,23 @@ fn unquote(value: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// What no quoted string can hold, not even escaped, becomes a space.
-fn quote_into(raw: &mut BytesMut, text: &[u8]) {
-    raw.extend_from_slice(b"\"");
+fn quote(text: &[u8]) -> Vec<u8> {
+    let mut raw = Vec::with_capacity(text.len() + 2);
+    raw.push(b'"');
     for &byte in text {
         match byte {
             b'"' | b'\\' => raw.extend_from_slice(&[b'\\', byte]),
-            b'\r' | b'\n' | 0 => raw.extend_from_slice(b" "),
-            _ => raw.extend_from_slice(&[byte]),
+            b'\r' | b'\n' | 0 => raw.push(b' '),
+            _ => raw.push(byte),
         }
     }
-    raw.extend_from_slice(b"\"");
+    raw.push(b'"');
+    raw
+}
+
+/// One allocation, and none later when it is shared out in full length.
+fn join(parts: &[&[u8]]) -> Bytes {
+    parts.concat().into()
 }
 
 /// An address with its display name and header parameters: From, To, Contact, Route, ….
@@ -917,12 +955,29 @@ impl NameAddr {
 
     /// Reads one address that fills `raw`, bracketed or bare.
     pub fn parse(raw: Bytes) -> Result<Self, Flaw> {
-        let text = syntax::trim(&raw);
+        let (display, uri, params) = Self::split(&raw)?;
+        Ok(Self {
+            display: raw.slice_ref(display),
+            uri: Uri::parse(raw.slice_ref(uri)).map_err(Flaw::Uri)?,
+            params: Params::parse(raw.slice_ref(params))?,
+        })
+    }
+
+    /// As [`NameAddr::parse`], for the verdict alone.
+    fn check(raw: &[u8]) -> Result<(), Flaw> {
+        let (_, uri, params) = Self::split(raw)?;
+        Uri::check(uri).map_err(Flaw::Uri)?;
+        Params::check(params)
+    }
+
+    /// Display name, URI and parameters.
+    fn split(raw: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Flaw> {
+        let text = syntax::trim(raw);
         let (display, rest) = match text {
             [b'"', ..] => syntax::quoted(text).ok_or(Flaw::Syntax)?,
             _ => match text.iter().position(|&b| b == b'<') {
                 Some(bracket) => text.split_at(bracket),
-                None => return Self::parse_bare(&raw, text),
+                None => return Self::split_bare(text),
             },
         };
         let display = syntax::trim(display);
@@ -934,26 +989,17 @@ impl NameAddr {
         }
         let [b'<', rest @ ..] = syntax::trim_start(rest) else { return Err(Flaw::Syntax) };
         let (uri, rest) = syntax::split_where(rest, |b| b == b'>');
-        let params = syntax::trim_start(rest.get(1..).ok_or(Flaw::Syntax)?);
-        Ok(Self {
-            display: raw.slice_ref(display),
-            uri: Uri::parse(raw.slice_ref(uri)).map_err(Flaw::Uri)?,
-            params: Params::parse(raw.slice_ref(params))?,
-        })
+        Ok((display, uri, syntax::trim_start(rest.get(1..).ok_or(Flaw::Syntax)?)))
     }
 
     /// RFC 3261 §20.10: without brackets, parameters are the header's, and `?` and `,` cannot be.
-    fn parse_bare(raw: &Bytes, text: &[u8]) -> Result<Self, Flaw> {
+    fn split_bare(text: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Flaw> {
         let (uri, params) = syntax::split_where(text, |b| b == b';');
         let uri = syntax::trim(uri);
         if uri.iter().any(|b| b"?,".contains(b)) {
             return Err(Flaw::Syntax);
         }
-        Ok(Self {
-            display: Bytes::new(),
-            uri: Uri::parse(raw.slice_ref(uri)).map_err(Flaw::Uri)?,
-            params: Params::parse(raw.slice_ref(params))?,
-        })
+        Ok((&[], uri, params))
     }
 
     /// Without quotes and escapes. `None` where there is none.
@@ -963,9 +1009,7 @@ impl NameAddr {
 
     #[must_use]
     pub fn with_display(mut self, name: &str) -> Self {
-        let mut raw = BytesMut::with_capacity(name.len() + 2);
-        quote_into(&mut raw, name.as_bytes());
-        self.display = raw.freeze();
+        self.display = quote(name.as_bytes()).into();
         self
     }
 
@@ -998,17 +1042,8 @@ impl NameAddr {
 
 impl From<&NameAddr> for Value {
     fn from(addr: &NameAddr) -> Self {
-        let uri = addr.uri.as_bytes();
-        let mut raw = BytesMut::with_capacity(addr.display.len() + uri.len() + addr.params.0.len() + 3);
-        raw.extend_from_slice(&addr.display);
-        if !addr.display.is_empty() {
-            raw.extend_from_slice(b" ");
-        }
-        raw.extend_from_slice(b"<");
-        raw.extend_from_slice(uri);
-        raw.extend_from_slice(b">");
-        raw.extend_from_slice(&addr.params.0);
-        Self(raw.freeze())
+        let blank: &[u8] = if addr.display.is_empty() { b"" } else { b" " };
+        Self(join(&[&addr.display, blank, b"<", addr.uri.as_bytes(), b">", &addr.params.0]))
     }
 }
 
@@ -1054,7 +1089,25 @@ impl Via {
 
     /// Reads one Via that fills `raw`.
     pub fn parse(raw: Bytes) -> Result<Self, Flaw> {
-        let text = syntax::trim(&raw);
+        let (transport, (host, port), params) = Self::split(&raw)?;
+        Ok(Self {
+            transport: raw.slice_ref(transport),
+            host: raw.slice_ref(host),
+            port,
+            params: Params::parse(raw.slice_ref(params))?,
+        })
+    }
+
+    /// As [`Via::parse`], for the verdict alone.
+    fn check(raw: &[u8]) -> Result<(), Flaw> {
+        let (_, _, params) = Self::split(raw)?;
+        Params::check(params)
+    }
+
+    /// Transport, sent-by and parameters.
+    #[expect(clippy::type_complexity, reason = "three parts of one line")]
+    fn split(raw: &[u8]) -> Result<(&[u8], (&[u8], Option<u16>), &[u8]), Flaw> {
+        let text = syntax::trim(raw);
         let (name, rest) = part_at(text, b'/').ok_or(Flaw::Syntax)?;
         let (version, rest) = part_at(rest, b'/').ok_or(Flaw::Syntax)?;
         let (transport, rest) = syntax::split_where(syntax::trim_start(rest), |b| b == b' ' || b == b'\t');
@@ -1062,10 +1115,10 @@ impl Via {
             return Err(Flaw::Syntax);
         }
         let (sent_by, params) = syntax::split_where(rest, |b| b == b';');
-        // RFC 3261 §25.1: COLON may have blanks around it, here too.
         let sent_by = syntax::trim(sent_by);
         let (host, port) = match uri::split_hostport(sent_by) {
             Ok(parts) => parts,
+            // RFC 3261 §25.1: COLON may have blanks around it, here too.
             Err(_) => match part_at(sent_by, b':') {
                 Some((host, digits)) if Host::parse(host).is_some() => {
                     let port = syntax::number(syntax::trim(digits)).and_then(|n| u16::try_from(n).ok());
@@ -1074,12 +1127,7 @@ impl Via {
                 _ => return Err(Flaw::Syntax),
             },
         };
-        Ok(Self {
-            transport: raw.slice_ref(transport),
-            host: raw.slice_ref(host),
-            port,
-            params: Params::parse(raw.slice_ref(params))?,
-        })
+        Ok((transport, (host, port), params))
     }
 
     /// `UDP`, `TCP`, `TLS`, `WS`, … as written.
@@ -1141,16 +1189,12 @@ fn part_at(text: &[u8], sep: u8) -> Option<(&[u8], &[u8])> {
 
 impl From<&Via> for Value {
     fn from(via: &Via) -> Self {
-        let mut raw = BytesMut::with_capacity(24 + via.host.len() + via.params.0.len());
-        raw.extend_from_slice(b"SIP/2.0/");
-        raw.extend_from_slice(&via.transport);
-        raw.extend_from_slice(b" ");
-        raw.extend_from_slice(&via.host);
-        if let Some(port) = via.port {
-            raw.extend_from_slice(format!(":{port}").as_bytes());
-        }
-        raw.extend_from_slice(&via.params.0);
-        Self(raw.freeze())
+        let room = &mut [0; 20];
+        let (colon, port): (&[u8], &[u8]) = match via.port {
+            Some(port) => (b":", syntax::decimal(port.into(), room)),
+            None => (b"", b""),
+        };
+        Self(join(&[b"SIP/2.0/", &via.transport, b" ", &via.host, colon, port, &via.params.0]))
     }
 }
 
@@ -1304,17 +1348,10 @@ impl Auth {
         if !syntax::is_token(name.as_bytes()) {
             return self;
         }
-        let mut raw = BytesMut::with_capacity(self.raw.len() + name.len() + value.len() + 8);
-        raw.extend_from_slice(&self.raw);
-        raw.extend_from_slice(if self.raw.len() == self.scheme_length { b" " } else { b", " });
-        raw.extend_from_slice(name.as_bytes());
-        raw.extend_from_slice(b"=");
-        if bare.iter().any(|b| b.eq_ignore_ascii_case(name)) && syntax::is_token(value) {
-            raw.extend_from_slice(value);
-        } else {
-            quote_into(&mut raw, value);
-        }
-        Self { raw: raw.freeze(), ..self }
+        let comma: &[u8] = if self.raw.len() == self.scheme_length { b" " } else { b", " };
+        let is_bare = bare.iter().any(|b| b.eq_ignore_ascii_case(name)) && syntax::is_token(value);
+        let value = if is_bare { Cow::Borrowed(value) } else { Cow::Owned(quote(value)) };
+        Self { raw: join(&[&self.raw, comma, name.as_bytes(), b"=", &value]), ..self }
     }
 }
 

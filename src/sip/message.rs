@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::header::{Headers, Name, Value};
 use super::syntax;
@@ -172,7 +172,7 @@ impl Response {
         if let Ok(to) = self.headers.to()
             && to.tag().is_none()
         {
-            self.headers.set(Name::To, to.with_tag(tag));
+            self.headers.append_param(Name::To, "tag", tag);
         }
         self
     }
@@ -206,41 +206,57 @@ impl Response {
     }
 
     pub fn to_bytes(&self) -> Bytes {
-        let status = self.status.to_string();
+        let room = &mut [0; 20];
+        let status = syntax::decimal(self.status.into(), room);
         let reason = self.reason.as_bytes();
-        write(&[b"SIP/2.0 ", status.as_bytes(), b" ", reason, b"\r\n"], &self.headers, &self.body)
+        write(&[b"SIP/2.0 ", status, b" ", reason, b"\r\n"], &self.headers, &self.body)
     }
 }
 
-/// One allocation: the length is known before the first byte.
+/// One allocation: every length is known before the first byte.
 fn write(start: &[&[u8]], headers: &Headers, body: &Bytes) -> Bytes {
-    let length = body.len().to_string();
-    let lines: usize = headers.iter().map(|h| h.spelling().len() + h.value().len() + 4).sum();
-    let start_length: usize = start.iter().map(|part| part.len()).sum();
-    let mut out = BytesMut::with_capacity(start_length + lines + 16 + length.len() + 4 + body.len());
-    for part in start {
-        out.put_slice(part);
-    }
-    let mut is_measured = false;
+    let room = &mut [0; 20];
+    let length = syntax::decimal(body.len(), room);
+    // Our own length, where the first Content-Length stands or else behind the headers.
+    let mut lengths = 0;
+    let mut lines = 0;
     for header in headers {
         let is_length = header.name() == Name::ContentLength;
-        if is_length && is_measured {
-            continue;
+        lengths += usize::from(is_length);
+        lines += match (is_length, lengths) {
+            (false, _) => header.spelling().len() + header.value().len() + 4,
+            (true, 1) => header.spelling().len() + length.len() + 4,
+            (true, _) => 0,
+        };
+    }
+    const NAME: &[u8] = b"Content-Length";
+    if lengths == 0 {
+        lines += NAME.len() + length.len() + 4;
+    }
+    let start_length: usize = start.iter().map(|part| part.len()).sum();
+    let mut out = Vec::with_capacity(start_length + lines + 2 + body.len());
+    start.iter().for_each(|part| out.extend_from_slice(part));
+    let line = |out: &mut Vec<u8>, name: &[u8], value: &[u8]| {
+        for part in [name, b": ", value, b"\r\n"] {
+            out.extend_from_slice(part);
         }
-        is_measured |= is_length;
-        out.put_slice(header.spelling().as_bytes());
-        out.put_slice(b": ");
-        out.put_slice(if is_length { length.as_bytes() } else { header.value() });
-        out.put_slice(b"\r\n");
+    };
+    let mut is_measured = false;
+    for header in headers {
+        let name = header.spelling().as_bytes();
+        if header.name() != Name::ContentLength {
+            line(&mut out, name, header.value());
+        } else if !is_measured {
+            is_measured = true;
+            line(&mut out, name, length);
+        }
     }
     if !is_measured {
-        out.put_slice(b"Content-Length: ");
-        out.put_slice(length.as_bytes());
-        out.put_slice(b"\r\n");
+        line(&mut out, NAME, length);
     }
-    out.put_slice(b"\r\n");
-    out.put_slice(body);
-    out.freeze()
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(body);
+    out.into()
 }
 
 impl fmt::Debug for Request {

@@ -191,38 +191,24 @@ fn finish(
     }
 }
 
-/// RFC 3261 §8.1.1: what every message has, once and readable.
 fn check(start: &Start, headers: &Headers) -> Result<(), Fault> {
-    let check = || -> Result<Option<Method>, BadHeader> {
-        headers.via()?;
-        headers.vias().try_for_each(|via| via.map(drop))?;
-        headers.from()?;
-        headers.to()?;
-        headers.call_id()?;
-        headers.max_forwards()?;
-        headers.content_type()?;
-        headers.cseq().map(|cseq| Some(cseq.method))
-    };
-    let method = check().map_err(Fault::Header)?;
+    let method = headers.check().map_err(Fault::Header)?;
     let Start::Request { method: asked, .. } = start else { return Ok(()) };
-    if method.as_ref() != Some(asked) {
-        let is_unknown = matches!(asked, Method::Other(_));
-        return Err(if is_unknown { Fault::UnknownMethod } else { Fault::MethodMismatch });
+    match asked {
+        _ if method == *asked => {}
+        Method::Other(_) => return Err(Fault::UnknownMethod),
+        _ => return Err(Fault::MethodMismatch),
     }
-    // Only where they make or move a dialog or binding is a broken target worth a refusal.
-    if matches!(
-        asked,
+    // Elsewhere a broken Contact is nobody's target, and no reason to refuse a BYE.
+    match asked {
         Method::Invite
-            | Method::Register
-            | Method::Subscribe
-            | Method::Notify
-            | Method::Refer
-            | Method::Update
-    ) {
-        headers.contacts().map_err(Fault::Header)?;
-        headers.name_addrs(Name::RecordRoute).try_for_each(|r| r.map(drop)).map_err(Fault::Header)?;
+        | Method::Register
+        | Method::Subscribe
+        | Method::Notify
+        | Method::Refer
+        | Method::Update => headers.check_targets().map_err(Fault::Header),
+        _ => Ok(()),
     }
-    headers.name_addrs(Name::Route).try_for_each(|r| r.map(drop)).map_err(Fault::Header)
 }
 
 /// The response a bad request gets: none for what is no request, for an ACK, or without a way back.

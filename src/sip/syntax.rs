@@ -54,7 +54,8 @@ pub(super) fn all(bytes: &[u8], class: u8) -> bool {
 
 /// As [`all`], but empty passes and `%` must open a valid escape.
 pub(super) fn escaped(bytes: &[u8], class: u8) -> bool {
-    let mut rest = bytes;
+    let bare = bytes.iter().position(|&b| !is(b, class)).unwrap_or(bytes.len());
+    let mut rest = &bytes[bare..];
     loop {
         rest = match rest {
             [] => return true,
@@ -153,6 +154,19 @@ pub(super) fn hex(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).map(|n| n as u8)
 }
 
+/// The digits of `n`, written into `room`.
+pub(super) fn decimal(mut n: usize, room: &mut [u8; 20]) -> &[u8] {
+    let mut at = room.len();
+    loop {
+        at -= 1;
+        room[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            return &room[at..];
+        }
+    }
+}
+
 /// The place of `part`, a slice of `whole`, within it.
 pub(super) fn offset(whole: &[u8], part: &[u8]) -> usize {
     (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize)
@@ -206,6 +220,13 @@ mod tests {
             (&b"\"a,\\\",\" <sip:a,b>"[..], Some(&b"c"[..]))
         );
         assert_eq!(split_item(b"\"open, <", b','), (&b"\"open, <"[..], None));
+    }
+
+    #[test]
+    fn a_number_is_read_as_it_was_written() {
+        for n in [0, 9, 10, 65_536, usize::MAX] {
+            assert_eq!(decimal(n, &mut [0; 20]), n.to_string().as_bytes());
+        }
     }
 
     #[test]

@@ -72,43 +72,19 @@ impl Uri {
     /// Reads one URI that fills `raw`.
     pub fn parse(raw: Bytes) -> Result<Self, BadUri> {
         let text: &[u8] = &raw;
-        if u32::try_from(text.len()).is_err() {
-            return Err(BadUri::Opaque);
-        }
-        let colon = text.iter().position(|&b| b == b':').ok_or(BadUri::Scheme)?;
-        let (scheme, rest) = (&text[..colon], &text[colon + 1..]);
-        let is_scheme = |b: &u8| b.is_ascii_alphanumeric() || b"+-.".contains(b);
-        if !scheme.first().is_some_and(u8::is_ascii_alphabetic)
-            || !scheme.iter().all(is_scheme)
-            || rest.is_empty()
-        {
-            return Err(BadUri::Scheme);
-        }
-        let mut parts = Parts::default();
-        let scheme = match scheme.len() {
-            3 if scheme.eq_ignore_ascii_case(b"sip") => Scheme::Sip,
-            4 if scheme.eq_ignore_ascii_case(b"sips") => Scheme::Sips,
-            3 if scheme.eq_ignore_ascii_case(b"tel") => Scheme::Tel,
-            3 if scheme.eq_ignore_ascii_case(b"urn") => Scheme::Urn,
-            _ => Scheme::Other,
-        };
-        match scheme {
-            Scheme::Sip | Scheme::Sips => parts.read_sip(rest)?,
-            Scheme::Tel => parts.read_tel(rest)?,
-            Scheme::Urn | Scheme::Other => {
-                if !rest.iter().all(|b| b.is_ascii_graphic() && !b"<>\"".contains(b)) {
-                    return Err(BadUri::Opaque);
-                }
-            }
-        }
+        let (scheme, parts) = Parts::read(text)?;
         let span = |part: &[u8]| {
             let from = syntax::offset(text, part) as u32;
             if part.is_empty() { Span::default() } else { Span { from, to: from + part.len() as u32 } }
         };
         let [user, password, host] = [parts.user, parts.password, parts.host].map(span);
         let [params, headers] = [parts.params, parts.headers].map(span);
-        let port = parts.port;
-        Ok(Self { scheme, user, password, host, port, params, headers, raw })
+        Ok(Self { scheme, user, password, host, port: parts.port, params, headers, raw })
+    }
+
+    /// As [`Uri::parse`], for the verdict alone.
+    pub(super) fn check(raw: &[u8]) -> Result<(), BadUri> {
+        Parts::read(raw).map(drop)
     }
 
     /// `sip:user@address`; the user is escaped as it needs, and left out where empty.
@@ -328,6 +304,38 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
+    fn read(text: &'a [u8]) -> Result<(Scheme, Self), BadUri> {
+        if u32::try_from(text.len()).is_err() {
+            return Err(BadUri::Opaque);
+        }
+        let (scheme, rest) = syntax::split_where(text, |b| b == b':');
+        let rest = rest.get(1..).filter(|rest| !rest.is_empty()).ok_or(BadUri::Scheme)?;
+        let mut parts = Self::default();
+        let scheme = match scheme.len() {
+            3 if scheme.eq_ignore_ascii_case(b"sip") => Scheme::Sip,
+            4 if scheme.eq_ignore_ascii_case(b"sips") => Scheme::Sips,
+            3 if scheme.eq_ignore_ascii_case(b"tel") => Scheme::Tel,
+            3 if scheme.eq_ignore_ascii_case(b"urn") => Scheme::Urn,
+            _ => {
+                let is_scheme = |b: &u8| b.is_ascii_alphanumeric() || b"+-.".contains(b);
+                if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !scheme.iter().all(is_scheme) {
+                    return Err(BadUri::Scheme);
+                }
+                Scheme::Other
+            }
+        };
+        match scheme {
+            Scheme::Sip | Scheme::Sips => parts.read_sip(rest)?,
+            Scheme::Tel => parts.read_tel(rest)?,
+            Scheme::Urn | Scheme::Other => {
+                if !rest.iter().all(|b| b.is_ascii_graphic() && !b"<>\"".contains(b)) {
+                    return Err(BadUri::Opaque);
+                }
+            }
+        }
+        Ok((scheme, parts))
+    }
+
     fn read_sip(&mut self, text: &'a [u8]) -> Result<(), BadUri> {
         let (userinfo, at) = syntax::split_where(text, |b| b == b'@');
         let rest = match at {
