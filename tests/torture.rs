@@ -147,6 +147,41 @@ fn a_valid_message_prints_as_it_was_read() {
     }
 }
 
+/// Whatever is taken can be asked anything, printed, and taken again; and nothing panics.
+#[test]
+fn no_damage_to_a_torture_message_breaks_the_reader() {
+    let digest = |message: &Message| {
+        let headers = message.headers();
+        let count = headers.vias().filter(Result::is_ok).count()
+            + headers.iter().map(|header| headers.all(header.name()).count()).sum::<usize>()
+            + headers.credentials(Name::Authorization).filter(Result::is_ok).count();
+        let routes = headers.routes().map(|routes| routes.len());
+        let contacts = headers.contacts();
+        (count, routes, contacts, headers.expires(), headers.content_length(), headers.content_type())
+    };
+    let mut taken = 0;
+    let mut take = |file: &str, bytes: Bytes| {
+        let Ok(message) = parse(bytes.clone()) else { return };
+        taken += 1;
+        let _ = digest(&message);
+        let printed = message.to_bytes();
+        let again = parse(printed.clone());
+        let again = again.unwrap_or_else(|why| panic!("{file}: {why}: {bytes:?} printed {printed:?}"));
+        assert_eq!(again.to_bytes(), printed, "{file}: {bytes:?}");
+    };
+    const SIGNS: &[u8] = b" ;,:<\"\\@%\r\n\0\xff";
+    for (i, row) in verdicts().iter().enumerate() {
+        let bytes = bytes_of(&row.file);
+        for at in 0..bytes.len() {
+            take(&row.file, bytes.slice(..at));
+            let mut damaged = bytes.to_vec();
+            damaged[at] = SIGNS[(at * 5 + i) % SIGNS.len()];
+            take(&row.file, damaged.into());
+        }
+    }
+    assert!(taken > 5_000, "only {taken} were taken");
+}
+
 /// RFC 3261 §8.2.6.2, for a refusal that reading alone decides.
 #[test]
 fn a_refusal_can_find_its_way_back() {
