@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::Transport;
 use super::message::Method;
-use super::syntax;
+use super::syntax::{self, TOKEN, VALUE};
 use super::uri::{self, BadUri, Host, Uri};
 
 /// Declares the names we know: variant, spelling, compact letter (RFC 3261 §7.3.3, 0 for none) and
@@ -279,7 +279,11 @@ fn find(spelling: &[u8]) -> Option<&'static Row> {
         let row = KNOWN.get(usize::from(INDEX[at]))?;
         let is_it = match spelling {
             [letter] => row.compact == letter.to_ascii_lowercase(),
-            _ => row.spelling.as_bytes().eq_ignore_ascii_case(spelling),
+            // Most senders spell as the RFCs do, and that compares a word at a time.
+            _ => {
+                let known = row.spelling.as_bytes();
+                known == spelling || known.eq_ignore_ascii_case(spelling)
+            }
         };
         if is_it {
             return Some(row);
@@ -343,6 +347,16 @@ impl From<String> for Value {
             *byte = b' ';
         }
         Self::trimmed(bytes.into())
+    }
+}
+
+/// As of text.
+impl From<Bytes> for Value {
+    fn from(bytes: Bytes) -> Self {
+        Self::new(bytes.clone()).unwrap_or_else(|Unfit| {
+            let unbroken = |&b: &u8| if matches!(b, 0 | b'\r' | b'\n') { b' ' } else { b };
+            Self::trimmed(bytes.iter().map(unbroken).collect())
+        })
     }
 }
 
@@ -491,9 +505,10 @@ impl Headers {
         self.fields.iter().filter(move |header| header.is(name))
     }
 
-    /// Every value of that name, trimmed; commas part them where the name is a list's.
+    /// Every value of that name, trimmed; commas part them where the name is a list's. An empty list
+    /// has none (`Supported:` is legal).
     pub fn all(&self, name: Name<'_>) -> impl Iterator<Item = &[u8]> {
-        self.items(name).map(|(_, item)| item)
+        self.items(name).map(|(_, item)| item).filter(|item| !item.is_empty())
     }
 
     /// Whether the list of that name holds the token, in any case.
@@ -639,7 +654,10 @@ impl Headers {
         }
         self.call_id()?;
         self.max_forwards()?;
-        self.content_type()?;
+        if let Some(header) = self.single(Name::ContentType)? {
+            let checked = ContentType::split(header.value()).and_then(|(_, _, params)| Params::check(params));
+            checked.map_err(|flaw| BadHeader { name: Name::ContentType, flaw })?;
+        }
         self.check_all(Name::Route, NameAddr::check)?;
         self.cseq().map(|cseq| cseq.method)
     }
@@ -655,7 +673,7 @@ impl Headers {
     }
 
     fn check_all(&self, name: Name<'static>, check: fn(&[u8]) -> Result<(), Flaw>) -> Result<(), BadHeader> {
-        self.all(name).try_for_each(|item| check(item).map_err(|flaw| BadHeader { name, flaw }))
+        self.items(name).try_for_each(|(_, item)| check(item).map_err(|flaw| BadHeader { name, flaw }))
     }
 
     /// Case counts (RFC 3261 §20.8).
@@ -785,24 +803,22 @@ impl Params {
     fn check(raw: &[u8]) -> Result<(), Flaw> {
         let mut rest = raw;
         while let [b';', tail @ ..] = rest {
-            let (param, after) = split_param(tail);
-            let (name, value) = split_pair(param);
-            let is_valued = match value {
-                None => true,
-                Some([b'"', ..]) => value.and_then(syntax::quoted).is_some_and(|(_, after)| after.is_empty()),
-                // Wider than RFC 3261's token and host: bare IPv6 in `received` (RFC 5118 §4.5), `=`
-                // and Latin-1 are met in the field, and none of them can be mistaken.
-                Some(value) => {
-                    !value.is_empty()
-                        && value
-                            .iter()
-                            .all(|b| (b.is_ascii_graphic() || !b.is_ascii()) && !b"\"<>".contains(b))
+            let (name, tail) = syntax::split_where(syntax::trim_start(tail), |b| !syntax::is(b, TOKEN));
+            rest = syntax::trim_start(tail);
+            if let [b'=', tail @ ..] = rest {
+                let tail = syntax::trim_start(tail);
+                let (value, tail) = match tail {
+                    [b'"', ..] => syntax::quoted(tail).ok_or(Flaw::Syntax)?,
+                    _ => syntax::split_where(tail, |b| !syntax::is(b, VALUE)),
+                };
+                if value.is_empty() {
+                    return Err(Flaw::Syntax);
                 }
-            };
-            if !syntax::is_token(name) || !is_valued {
+                rest = syntax::trim_start(tail);
+            }
+            if name.is_empty() {
                 return Err(Flaw::Syntax);
             }
-            rest = after;
         }
         if rest.is_empty() { Ok(()) } else { Err(Flaw::Syntax) }
     }
@@ -1019,9 +1035,17 @@ impl NameAddr {
         self
     }
 
+    /// A peer's tag is written as the peer wrote it, token or not.
     #[must_use]
-    pub fn with_tag(self, tag: &str) -> Self {
-        self.with_param("tag", Some(tag))
+    pub fn with_tag(mut self, tag: impl AsRef<[u8]>) -> Self {
+        let tag = tag.as_ref();
+        if syntax::all(tag, VALUE) {
+            self.params.remove("tag");
+            self.params.0 = join(&[&self.params.0, b";tag=", tag]);
+        } else {
+            self.params.set("tag", Some(tag));
+        }
+        self
     }
 
     /// As a slice of the message.
@@ -1230,7 +1254,7 @@ impl CSeq {
             return Err(Flaw::Syntax);
         }
         let number = syntax::number(digits).filter(|&n| n < 1 << 31).ok_or(Flaw::Range)?;
-        let method = Method::parse(raw.slice_ref(method)).ok_or(Flaw::Syntax)?;
+        let method = Method::within(&raw, method).ok_or(Flaw::Syntax)?;
         Ok(Self { number: number as u32, method })
     }
 }
@@ -1257,17 +1281,19 @@ pub struct ContentType {
 
 impl ContentType {
     fn parse(raw: Bytes) -> Result<Self, Flaw> {
-        let (media, params) = syntax::split_where(&raw, |b| b == b';');
+        let (kind, subtype, params) = Self::split(&raw)?;
+        let params = Params::parse(raw.slice_ref(params))?;
+        Ok(Self { kind: raw.slice_ref(kind), subtype: raw.slice_ref(subtype), params })
+    }
+
+    fn split(raw: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Flaw> {
+        let (media, params) = syntax::split_where(raw, |b| b == b';');
         let (kind, subtype) = part_at(media, b'/').ok_or(Flaw::Syntax)?;
         let subtype = syntax::trim(subtype);
         if !syntax::is_token(kind) || !syntax::is_token(subtype) {
             return Err(Flaw::Syntax);
         }
-        Ok(Self {
-            kind: raw.slice_ref(kind),
-            subtype: raw.slice_ref(subtype),
-            params: Params::parse(raw.slice_ref(params))?,
-        })
+        Ok((kind, subtype, params))
     }
 
     /// Whether it is the media type so written, `application/sdp`, in any case and any parameters.
@@ -1301,8 +1327,7 @@ impl Auth {
         // Other schemes may carry a bare token68; only digest is held to pairs.
         let is_pair = |(name, value): (&[u8], Option<&[u8]>)| {
             let is_closed = |v: &[u8]| {
-                !v.is_empty()
-                    && (v[0] != b'"' || syntax::quoted(v).is_some_and(|(_, after)| after.is_empty()))
+                syntax::all(v, VALUE) || syntax::quoted(v).is_some_and(|(_, after)| after.is_empty())
             };
             syntax::is_token(name) && value.is_some_and(is_closed)
         };
@@ -1427,5 +1452,299 @@ impl Challenge {
     pub fn offers_qop(&self, qop: &str) -> bool {
         let offered = self.get("qop").unwrap_or_default();
         offered.split(|&b| b == b',').any(|q| syntax::trim(q).eq_ignore_ascii_case(qop.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&str, &str)]) -> Headers {
+        let mut headers = Headers::new();
+        for (name, value) in lines {
+            let name = Name::of(name.as_bytes()).unwrap();
+            headers.push(name, *value);
+        }
+        headers
+    }
+
+    fn addr(text: &str) -> Result<NameAddr, Flaw> {
+        NameAddr::parse(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    fn via(text: &str) -> Result<Via, Flaw> {
+        Via::parse(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    fn written(value: impl Into<Value>) -> String {
+        value.into().lossy().into_owned()
+    }
+
+    #[test]
+    fn every_name_is_known_in_every_spelling() {
+        for row in KNOWN {
+            for spelling in
+                [row.spelling.to_string(), row.spelling.to_lowercase(), row.spelling.to_uppercase()]
+            {
+                assert_eq!(Name::of(spelling.as_bytes()), Some(row.name), "{spelling}");
+            }
+            if row.compact != 0 {
+                assert_eq!(Name::of(&[row.compact.to_ascii_uppercase()]), Some(row.name));
+            }
+            assert_eq!(row.name.as_str(), row.spelling);
+        }
+        assert_eq!(Name::of(b"x-foo"), Name::of(b"X-FOO"));
+        assert_ne!(Name::of(b"X-Foo"), Name::of(b"X-Fo"));
+        for broken in ["", "a b", "a:", "a\r\n", "\u{e9}"] {
+            assert_eq!(Name::of(broken.as_bytes()), None, "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn no_value_of_ours_can_end_its_line() {
+        let evil = "a\r\nVia: b\0";
+        assert_eq!(Value::new(evil), Err(Unfit));
+        assert_eq!(written(evil), "a  Via: b");
+        assert_eq!(written(Bytes::from(evil)), "a  Via: b");
+        let uri: Uri = "sip:h".parse().unwrap();
+        let addr =
+            NameAddr::new(uri).with_display(evil).with_param("x", Some(evil)).with_param("a\r\nb", None);
+        assert_eq!(
+            written(addr.with_tag(evil)),
+            "\"a  Via: b \" <sip:h>;x=\"a  Via: b \";tag=\"a  Via: b \""
+        );
+        let challenge = Challenge::digest().with("realm", evil).with("algorithm", evil).with("a\nb", "c");
+        assert_eq!(written(challenge), "Digest realm=\"a  Via: b \", algorithm=\"a  Via: b \"");
+        let sent_by = "192.0.2.1:5060".parse().unwrap();
+        let via = Via::new(Transport::Udp, sent_by, evil);
+        assert_eq!(written(via), "SIP/2.0/UDP 192.0.2.1:5060;rport;branch=\"a  Via: b \"");
+        for torn in ["\"a\r\nb\" <sip:h>", "<sip:h>;x=\"\r\n\"", "<sip:h>;x=\"\\\r\n\"", "a\nb <sip:h>"] {
+            assert!(self::addr(torn).is_err(), "{torn:?}");
+        }
+        assert!(Challenge::parse("Basic a\r\nb".into()).is_err());
+    }
+
+    #[test]
+    fn an_address_is_read_as_its_writer_meant_it() {
+        for (text, display, uri, tag) in [
+            ("sip:a@b;tag=1", None, "sip:a@b", Some("1")),
+            ("<sip:a@b;x=1>;tag=1", None, "sip:a@b;x=1", Some("1")),
+            ("caller<sip:a@b>;tag=323", Some("caller"), "sip:a@b", Some("323")),
+            ("token1~` token2'+_  t <sip:a@b>", Some("token1~` token2'+_  t"), "sip:a@b", None),
+            ("\"J, \\\\\\\"<x>\"  <sip:a@b> ; TAG = 9", Some("J, \\\"<x>"), "sip:a@b", Some("9")),
+            ("\"\" <tel:+1>", None, "tel:+1", None),
+            ("张伟 <sip:a@b>", Some("张伟"), "sip:a@b", None),
+            ("<http://x/?a,b>", None, "http://x/?a,b", None),
+        ] {
+            let read = addr(text).unwrap_or_else(|why| panic!("{text}: {why:?}"));
+            assert_eq!(read.display().as_deref(), display.map(str::as_bytes), "{text}");
+            assert_eq!(read.uri.as_str(), uri, "{text}");
+            assert_eq!(read.tag().as_deref(), tag.map(str::as_bytes), "{text}");
+            let again = addr(&written(&read)).unwrap();
+            assert_eq!((again.uri.as_str(), again.tag()), (uri, read.tag()), "{text}");
+            assert_eq!(again.display(), read.display(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_out_of_its_grammar_is_refused() {
+        for text in [
+            "",
+            "\"unclosed <sip:a@b>",
+            "\"closed\" sip:a@b",
+            "Bell, Alexander <sip:a@b>",
+            "a \"b\" <sip:a@b>",
+            "< sip:a@b>",
+            "<sip:a@b >",
+            "<sip:a@b",
+            "<sip:a@b>x",
+            "<sip:a@b>;;",
+            "<sip:a@b>;tag=",
+            "<sip:a@b>;=x",
+            "<sip:a@b>;a b",
+            "<sip:a@b>;a=\"b",
+            "<sip:a@b>;a=\"b\"c",
+            "sip:a@b?Route=x",
+            "*",
+        ] {
+            assert!(addr(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn quotes_go_where_they_are_needed_and_come_off_again() {
+        let mut params = Params::parse(";a=1 ; B = \"x;y\\\"z\";c".into()).unwrap();
+        assert_eq!(params.get("b").as_deref(), Some(&b"x;y\"z"[..]));
+        assert_eq!(params.raw("b"), Some(&b"\"x;y\\\"z\""[..]));
+        assert!(params.has("C") && params.get("c").is_none());
+        params.set("A", Some(b"two words"));
+        params.set("d", Some(b"[2001:db8::1]"));
+        params.remove("c");
+        assert_eq!(format!("{params:?}"), ";B=\"x;y\\\"z\";A=\"two words\";d=[2001:db8::1]");
+        params.set("e", Some(b"\xe9\"\\"));
+        assert_eq!(params.get("e").as_deref(), Some(&b"\xe9\"\\"[..]));
+    }
+
+    #[test]
+    fn a_via_is_read_through_its_blanks() {
+        let via = super::tests::via(
+            "SIP  / 2.0  / TCP     spindle.example.com : 5060  ;\tbranch  =   z9hG4bK9 ;rport",
+        )
+        .unwrap();
+        assert_eq!(
+            (via.transport(), via.host(), via.port),
+            ("TCP", Some(Host::Name("spindle.example.com")), Some(5060))
+        );
+        assert_eq!(via.branch().as_deref(), Some(&b"z9hG4bK9"[..]));
+        assert_eq!(via.rport(), Some(None));
+        // RFC 5118 §4.5: received with brackets and without.
+        for received in ["[2001:db8::9:255]", "2001:db8::9:255"] {
+            let via = self::via(&format!("SIP/2.0/UDP [2001:db8::1];received={received}")).unwrap();
+            assert_eq!(via.received(), Some("2001:db8::9:255".parse().unwrap()));
+        }
+        for broken in [
+            "",
+            "SIP/2.0/UDP",
+            "SIP/2.0 h",
+            "SIP/3.0/UDP h",
+            "SIP/2.0/UDP h:99999",
+            "SIP/2.0/UDP h: x",
+            "SIP/2.0/UDP a b",
+            "SIP/2.0/UDP ::1",
+            "SIP/2.0/UDP h;;",
+            "SIP/2.0/U P h",
+        ] {
+            assert!(self::via(broken).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_via_is_stamped_with_where_it_came_from() {
+        let stamped = |text: &str| {
+            let mut via = via(text).unwrap();
+            via.stamp("192.0.2.9:4444".parse().unwrap());
+            written(via)
+        };
+        assert_eq!(stamped("SIP/2.0/UDP 192.0.2.9;branch=b"), "SIP/2.0/UDP 192.0.2.9;branch=b");
+        assert_eq!(stamped("SIP/2.0/UDP h:5;branch=b"), "SIP/2.0/UDP h:5;branch=b;received=192.0.2.9");
+        assert_eq!(
+            stamped("SIP/2.0/UDP 192.0.2.9;rport;branch=b"),
+            "SIP/2.0/UDP 192.0.2.9;branch=b;rport=4444;received=192.0.2.9"
+        );
+        assert_eq!(stamped("SIP/2.0/UDP 192.0.2.9;received=10.0.0.1"), "SIP/2.0/UDP 192.0.2.9");
+    }
+
+    #[test]
+    fn commas_part_lists_and_nothing_else() {
+        let headers = headers(&[
+            ("m", "\"a, b\" <sip:a,b@c>;q=\"0,5\" , <sip:d@e>"),
+            ("Supported", "100rel,timer"),
+            ("K", ""),
+            ("Subject", "one, two"),
+            ("Date", "Sat, 13 Nov 2010 23:29:00 GMT"),
+        ]);
+        let Ok(Contacts::List(contacts)) = headers.contacts() else { panic!("no list") };
+        let uris: Vec<_> = contacts.iter().map(|contact| contact.uri.as_str()).collect();
+        assert_eq!(uris, ["sip:a,b@c", "sip:d@e"]);
+        assert_eq!(headers.all(Name::Supported).collect::<Vec<_>>(), [&b"100rel"[..], b"timer"]);
+        assert!(headers.has_token(Name::Supported, "TIMER"));
+        assert_eq!(headers.all(Name::Subject).count(), 1);
+        assert_eq!(headers.all(Name::Date).count(), 1);
+    }
+
+    #[test]
+    fn a_star_stands_alone() {
+        assert_eq!(headers(&[("Contact", "*")]).contacts(), Ok(Contacts::Star));
+        assert!(headers(&[("Contact", "*, <sip:a@b>")]).contacts().is_err());
+        assert!(headers(&[("Contact", "<sip:a@b>"), ("Contact", "*")]).contacts().is_err());
+    }
+
+    #[test]
+    fn one_is_not_two() {
+        let twice =
+            headers(&[("CSeq", "1 A"), ("CSeq", "1 A"), ("Call-ID", "a"), ("i", "a"), ("To", "<sip:a>")]);
+        assert_eq!(twice.cseq().unwrap_err().flaw, Flaw::Repeated);
+        assert_eq!(twice.call_id().unwrap_err().to_string(), "Call-ID: said more than once");
+        assert_eq!(twice.from().unwrap_err(), BadHeader { name: Name::From, flaw: Flaw::Missing });
+    }
+
+    #[test]
+    fn a_cseq_ends_below_two_to_the_thirty_first() {
+        let cseq = |value| headers(&[("CSeq", value)]).cseq().map_err(|bad| bad.flaw);
+        assert_eq!(cseq("0009   INVITE"), Ok(CSeq::new(9, Method::Invite)));
+        assert_eq!(cseq("2147483647 invite").unwrap().method.as_str(), "invite");
+        assert_eq!(cseq("2147483648 INVITE"), Err(Flaw::Range));
+        assert_eq!(cseq("36893488147419103232 INVITE"), Err(Flaw::Range));
+        for broken in ["", "1", "1INVITE", "-1 INVITE", "INVITE 1", "1 IN VITE", "1 "] {
+            assert_eq!(cseq(broken), Err(Flaw::Syntax), "{broken}");
+        }
+    }
+
+    #[test]
+    fn numbers_keep_their_bounds() {
+        let of = |name, value| headers(&[(name, value)]);
+        assert_eq!(of("Max-Forwards", "0068").max_forwards(), Ok(Some(68)));
+        assert_eq!(of("Max-Forwards", "300").max_forwards().unwrap_err().flaw, Flaw::Range);
+        assert_eq!(of("Expires", "1000000000000000000000").expires(), Ok(Some(u32::MAX)));
+        assert_eq!(of("Expires", "-1").expires().unwrap_err().flaw, Flaw::Syntax);
+        assert_eq!(of("Retry-After", "18000;duration=3600").number(Name::RetryAfter), Ok(Some(18000)));
+        assert_eq!(of("Retry-After", "60 (in a meeting)").number(Name::RetryAfter), Ok(Some(60)));
+        assert_eq!(of("l", "-999").content_length().unwrap_err().flaw, Flaw::Range);
+        assert_eq!(of("l", "99999999999999999999").content_length().unwrap_err().flaw, Flaw::Range);
+        assert_eq!(headers(&[("l", "5"), ("Content-Length", "05")]).content_length(), Ok(Some(5)));
+        assert!(headers(&[("l", "5"), ("Content-Length", "6")]).content_length().is_err());
+    }
+
+    #[test]
+    fn a_challenge_is_read_with_its_quotes_off_and_written_with_them_on() {
+        let text = "Digest realm=\"a\\\"b, c\",qop=\"auth-int , auth\",  NONCE = \"xyz=\", algorithm=SHA-256,stale=TRUE";
+        let challenge = Challenge::parse(text.into()).unwrap();
+        assert!(challenge.is_digest() && challenge.offers_qop("auth") && !challenge.offers_qop("a"));
+        assert_eq!(challenge.text("realm").as_deref(), Some("a\"b, c"));
+        assert_eq!(challenge.text("nonce").as_deref(), Some("xyz="));
+        assert_eq!(challenge.text("algorithm").as_deref(), Some("SHA-256"));
+        assert_eq!(challenge.get("opaque"), None);
+        let written =
+            written(Credentials::digest().with("username", "\"").with("nc", "00000001").with("qop", "auth"));
+        assert_eq!(written, "Digest username=\"\\\"\", nc=00000001, qop=auth");
+        assert_eq!(
+            Challenge::parse("NoOneKnowsThisScheme opaque-data=here".into()).unwrap().scheme(),
+            "NoOneKnowsThisScheme"
+        );
+        for broken in
+            ["", "Digest realm", "Digest realm=\"x", "Digest a=b c", "Digest realm=,x=y", "Digest a=b,"]
+        {
+            assert!(Challenge::parse(broken.into()).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn setting_takes_the_first_place_and_leaves_no_second() {
+        let mut headers = headers(&[("v", "1"), ("X-A", "2"), ("Via", "3"), ("x-a", "4")]);
+        headers.set(Name::Via, "5");
+        headers.set(Name::of(b"X-a").unwrap(), "6");
+        headers.set(Name::Subject, "7");
+        headers.prepend(Name::Via, "0");
+        assert_eq!(format!("{headers:?}"), "[Via: 0, Via: 5, X-a: 6, Subject: 7]");
+        headers.remove(Name::Via);
+        assert_eq!(headers.len(), 2);
+    }
+
+    #[test]
+    fn replacing_the_top_via_leaves_those_behind_its_comma() {
+        let mut headers = headers(&[("Via", "SIP/2.0/UDP a , SIP/2.0/UDP b"), ("Via", "SIP/2.0/UDP c")]);
+        headers.replace_first(Name::Via, "SIP/2.0/UDP a;received=1.2.3.4");
+        let hosts: Vec<_> = headers.vias().map(|via| via.unwrap().host_bytes().clone()).collect();
+        assert_eq!(hosts, ["a", "b", "c"]);
+        assert!(headers.via().unwrap().received().is_some());
+    }
+
+    #[test]
+    fn a_media_type_is_its_own_in_any_case() {
+        let of = |value| headers(&[("c", value)]).content_type();
+        assert!(of("Application / SDP ;charset=\"utf-8\"").unwrap().unwrap().is("application/sdp"));
+        assert!(!of("application/sdp2").unwrap().unwrap().is("application/sdp"));
+        assert!(of("application").is_err() && of("a/b/c").is_err() && of("a/b;").is_err());
+        assert_eq!(Headers::new().content_type(), Ok(None));
     }
 }

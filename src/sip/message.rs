@@ -47,9 +47,14 @@ macro_rules! methods {
         impl Method {
             /// The method so written; `None` if it is no token.
             pub fn parse(name: Bytes) -> Option<Self> {
-                match &name[..] {
+                Self::within(&name, &name)
+            }
+
+            /// As [`Method::parse`], of a part of `whole`.
+            pub(super) fn within(whole: &Bytes, name: &[u8]) -> Option<Self> {
+                match name {
                     $($spelling => Some(Self::$variant),)*
-                    _ => syntax::is_token(&name).then(|| Self::Other(Extension(name))),
+                    _ => syntax::is_token(name).then(|| Self::Other(Extension(whole.slice_ref(name)))),
                 }
             }
 
@@ -351,5 +356,77 @@ pub const fn reason_phrase(status: u16) -> &'static str {
         607 => "Unwanted",
         608 => "Rejected",
         _ => "Global Failure",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        Request::new(Method::Invite, "sip:a@b".parse().unwrap())
+            .with(Name::Via, "SIP/2.0/UDP one;branch=1, SIP/2.0/UDP two")
+            .with(Name::Via, "SIP/2.0/UDP three")
+            .with(Name::From, "<sip:c@d>;tag=f")
+            .with(Name::To, "\"B\" <sip:a@b>")
+            .with(Name::CallId, "x@y")
+            .with(Name::CSeq, super::super::CSeq::new(7, Method::Invite))
+            .with(Name::Timestamp, "54")
+            .with(Name::Subject, "not copied")
+    }
+
+    #[test]
+    fn an_answer_carries_what_it_answers() {
+        let response = Response::to(&request(), 486).with_to_tag("t");
+        assert_eq!(
+            response.to_bytes(),
+            "SIP/2.0 486 Busy Here\r\n\
+             Via: SIP/2.0/UDP one;branch=1, SIP/2.0/UDP two\r\n\
+             Via: SIP/2.0/UDP three\r\n\
+             From: <sip:c@d>;tag=f\r\n\
+             To: \"B\" <sip:a@b>;tag=t\r\n\
+             Call-ID: x@y\r\n\
+             CSeq: 7 INVITE\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+        assert!(Response::to(&request(), 100).headers.contains(Name::Timestamp));
+    }
+
+    #[test]
+    fn a_tag_is_given_once_and_last() {
+        let response = Response::to(&request(), 180).with_to_tag("first").with_to_tag("second");
+        assert_eq!(response.headers.to().unwrap().tag().as_deref(), Some(&b"first"[..]));
+        let bare = Request::new(Method::Options, "sip:a@b".parse().unwrap()).with(Name::To, "sip:a@b;x=1");
+        let response = Response::to(&bare, 200).with_to_tag("t");
+        assert_eq!(response.headers.get(Name::To), Some(&b"sip:a@b;x=1;tag=t"[..]));
+    }
+
+    #[test]
+    fn a_message_has_one_content_length_and_it_is_true() {
+        let request = request()
+            .with(Name::ContentLength, "999")
+            .with(Name::of(b"l").unwrap(), "998")
+            .with_body("application/sdp", "v=0\r\n");
+        let bytes = request.to_bytes();
+        let text = std::str::from_utf8(&bytes).unwrap();
+        assert_eq!(text.matches("Content-Length: 5\r\n").count(), 1);
+        assert_eq!(text.matches("99").count(), 0);
+        assert!(text.ends_with("\r\n\r\nv=0\r\n"));
+        assert_eq!(bytes.len(), text.len());
+    }
+
+    #[test]
+    fn a_reason_cannot_open_a_line() {
+        let response = Response::to(&request(), 200).with_reason("Fine\r\nContact: <sip:evil>");
+        assert!(response.to_bytes().starts_with(b"SIP/2.0 200 Fine  Contact: <sip:evil>\r\nVia"));
+    }
+
+    #[test]
+    fn a_method_is_told_by_its_case() {
+        let method = |name: &'static str| Method::parse(name.into());
+        assert_eq!(method("INVITE"), Some(Method::Invite));
+        assert_ne!(method("Invite"), Some(Method::Invite));
+        assert_eq!(method("!interesting-Method0123456789_*+`.%indeed'~").unwrap().as_str().len(), 43);
+        assert_eq!((method(""), method("A B"), method("A\r\nB")), (None, None, None));
     }
 }

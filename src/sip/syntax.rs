@@ -13,14 +13,24 @@ pub(super) const PARAM: u8 = 8;
 pub(super) const HEADER: u8 = 16;
 /// A host name. The underscore is no RFC's, but the field's.
 pub(super) const HOST: u8 = 32;
+/// What may stand bare as a header parameter's value. Wider than RFC 3261's `token` and `host`: IPv6
+/// without brackets in `received` (RFC 5118 §4.5), `=` and Latin-1 are met in the field, and none of
+/// them can be mistaken.
+pub(super) const VALUE: u8 = 64;
+/// What a value of a list may need care at: quotes, brackets, commas, semicolons.
+const MARK: u8 = 128;
 
 static CLASS: [u8; 256] = {
     let mut class = [0u8; 256];
     let mut c = 0;
-    while c < 128 {
+    while c < 256 {
         let byte = c as u8;
         if byte.is_ascii_alphanumeric() {
-            class[c] = 255;
+            class[c] = TOKEN | USER | PASSWORD | PARAM | HEADER | HOST | VALUE;
+        } else if matches!(byte, b'"' | b'<' | b'>' | b',' | b';') {
+            class[c] = MARK;
+        } else if byte.is_ascii_graphic() || !byte.is_ascii() {
+            class[c] = VALUE;
         }
         c += 1;
     }
@@ -118,23 +128,26 @@ pub(super) fn quoted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
-/// The first `sep` outside quotes and angle brackets, with what is before and what is after it.
+/// The first `sep`, a comma or semicolon, outside quotes and angle brackets, with what is before and what is after it.
 /// Unbalanced quotes and brackets run to the end: the item's own parser then refuses it.
 pub(super) fn split_item(bytes: &[u8], sep: u8) -> (&[u8], Option<&[u8]>) {
     let mut angle = false;
-    let mut i = 0;
-    while let Some(&byte) = bytes.get(i) {
-        match byte {
+    let mut at = 0;
+    while let Some((i, &mark)) = bytes.get(at..).and_then(|rest| {
+        let i = rest.iter().position(|&b| is(b, MARK))?;
+        Some((at + i, rest.get(i)?))
+    }) {
+        at = i + 1;
+        match mark {
             b'"' if !angle => match bytes.get(i..).and_then(quoted) {
-                Some((string, _)) => i += string.len() - 1,
+                Some((string, _)) => at = i + string.len(),
                 None => return (bytes, None),
             },
             b'<' => angle = true,
             b'>' => angle = false,
-            _ if byte == sep && !angle => return (&bytes[..i], bytes.get(i + 1..)),
+            _ if mark == sep && !angle => return (&bytes[..i], bytes.get(at..)),
             _ => {}
         }
-        i += 1;
     }
     (bytes, None)
 }
