@@ -137,8 +137,8 @@ impl Dialog {
 
     /// The next request of ours, without Via, Contact and body (§12.2.1.1).
     pub fn request(&mut self, method: Method) -> Request {
-        self.local_count = self.local_count.wrapping_add(1) & 0x7fff_ffff;
-        self.numbered(method, self.local_count)
+        let number = self.next_number();
+        self.numbered(method, number)
     }
 
     /// The ACK to a 2xx; it carries the INVITE's number (§13.2.2.4).
@@ -146,9 +146,16 @@ impl Dialog {
         self.numbered(Method::Ack, number)
     }
 
-    /// A request went again under a higher number, for the peer had asked who we are.
-    pub fn counted(&mut self, number: u32) {
-        self.local_count = self.local_count.max(number);
+    /// The number of the next request, for one that goes again because the peer asked who we are.
+    pub fn next_number(&mut self) -> u32 {
+        self.local_count = self.local_count.wrapping_add(1) & 0x7fff_ffff;
+        self.local_count
+    }
+
+    /// The 2xx came: an early dialog takes what it says (§13.2.2.4) and keeps its counts.
+    pub fn confirm(&mut self, confirmed: Self) {
+        let remote_count = self.remote_count;
+        *self = Self { remote_count, ..confirmed };
     }
 
     fn numbered(&self, method: Method, number: u32) -> Request {

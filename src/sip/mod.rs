@@ -9,6 +9,7 @@
 
 pub mod auth;
 pub mod dialog;
+pub mod endpoint;
 mod header;
 mod message;
 mod parse;
