@@ -42,15 +42,24 @@ impl Endpoint {
         }
         tracing::debug!(source = %hop.remote, fault = %malformed.fault, "a message that cannot be read");
         let Some(mut response) = malformed.response else { return };
-        let Ok(mut via) = response.headers.via() else { return };
         if !self.throttle.admits(now, hop.remote.ip(), Dose::Refusal) {
             return;
         }
-        via.stamp(hop.remote);
-        response.headers.replace_first(Name::Via, &via);
-        let tag = self.stateless_tag(&response.headers, &via);
+        // A Via that cannot be read goes back as it came, to where it came from.
+        let (way, branch) = match response.headers.via() {
+            Ok(mut via) => {
+                via.stamp(hop.remote);
+                response.headers.replace_first(Name::Via, &via);
+                (back(hop, &via), via.branch())
+            }
+            Err(_) => (hop, None),
+        };
+        if response.status == 501 {
+            response.headers.push(Name::Allow, ALLOW);
+        }
+        let tag = self.stateless_tag(&response.headers, branch);
         let response = response.with_to_tag(&tag).with(Name::Server, self.user_agent.clone());
-        self.transmit(back(hop, &via), response.to_bytes());
+        self.transmit(way, response.to_bytes());
     }
 
     pub(super) fn on_request(&mut self, now: Mono, hop: Hop, mut request: Request) {
@@ -159,7 +168,7 @@ impl Endpoint {
                 }
             }
             Method::Bye | Method::Info | Method::Update => self.refuse(now, &arrival, 481),
-            _ => self.refuse(now, &arrival, 405),
+            _ => self.refuse(now, &arrival, unwanted(&arrival.request.method)),
         }
     }
 
@@ -320,8 +329,9 @@ impl Endpoint {
                 self.answer_plainly(now, asked, 200, headers);
             }
             _ => {
-                let headers = self.amends(405, &arrival.request);
-                self.answer_plainly(now, asked, 405, headers);
+                let status = unwanted(&arrival.request.method);
+                let headers = self.amends(status, &arrival.request);
+                self.answer_plainly(now, asked, status, headers);
             }
         }
     }
@@ -496,7 +506,7 @@ impl Endpoint {
             return;
         }
         tracing::debug!(%source, method = %request.method, status, "a request is turned away");
-        let tag = self.stateless_tag(&request.headers, via);
+        let tag = self.stateless_tag(&request.headers, via.branch());
         let mut response = Response::to(request, status).with_to_tag(&tag);
         for header in &headers {
             response.headers.push_header(header.clone());
@@ -515,7 +525,7 @@ impl Endpoint {
                 headers.push(Name::AcceptEncoding, Value::constant("identity"));
                 headers.push(Name::Supported, Value::constant(""));
             }
-            405 => headers.push(Name::Allow, ALLOW),
+            405 | 501 => headers.push(Name::Allow, ALLOW),
             415 => headers.push(Name::AcceptEncoding, Value::constant("identity")),
             420 => {
                 for option in request.headers.all(Name::Require) {
@@ -627,14 +637,20 @@ impl Endpoint {
     }
 
     /// The same for every copy of a request, and nobody's to guess.
-    fn stateless_tag(&self, headers: &Headers, via: &Via) -> String {
+    fn stateless_tag(&self, headers: &Headers, branch: Option<Bytes>) -> String {
         let mut hash = DefaultHasher::new();
         hash.write_u64(self.tag_secret);
-        hash.write(&via.branch().unwrap_or_default());
+        hash.write(&branch.unwrap_or_default());
         hash.write(headers.get(Name::CallId).unwrap_or_default());
         hash.write(headers.get(Name::From).unwrap_or_default());
         hex(hash.finish())
     }
+}
+
+/// 405 for a method that is known and not wanted here, 501 for one that is not known (RFC 4475
+/// §3.1.1.2).
+fn unwanted(method: &Method) -> u16 {
+    if matches!(method, Method::Other(_)) { 501 } else { 405 }
 }
 
 fn usage_phase(table: &super::Table, leg: LegId) -> Option<&Phase> {
