@@ -7,7 +7,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::header::{Headers, Name, Value};
+use super::header::{Headers, Value};
+use super::name::Name;
 use super::syntax;
 use super::uri::Uri;
 
