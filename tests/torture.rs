@@ -4,9 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use baton::base::{Mint, Mono, TrunkId};
+use baton::sip::auth::Algorithm;
+use baton::sip::endpoint::{Bounds, Endpoint, Settings};
+use baton::sip::trunk::Trunk;
 use baton::sip::{
-    Contacts, Fault, Frame, Framer, Host, Limits, Message, Method, Name, NameAddr, Request, Response, Scheme,
-    parse,
+    Contacts, Event, Fault, Frame, Framer, Hop, Host, Input, Limits, Message, Method, Name, NameAddr, Output,
+    Request, Response, Scheme, Transport, parse,
 };
 use bytes::Bytes;
 use serde::Deserialize;
@@ -25,7 +29,6 @@ struct Verdict {
     section: String,
     verdict: Kind,
     status: Option<u16>,
-    #[expect(dead_code)]
     endpoint: Option<u16>,
     why: String,
     #[expect(dead_code, reason = "for the reader of the table")]
@@ -577,4 +580,133 @@ fn a_printed_length_too_long_is_refused_and_one_too_short_cuts() {
     assert_eq!(with_length("ipv6-in-sdp", "251", "268").unwrap_err().fault, Fault::Truncated);
     assert_eq!(with_length("mult-ip-in-sdp", "190", "181").unwrap().body().len(), 181);
     assert_eq!(with_length("ipv4-mapped-ipv6", "245", "236").unwrap().body().len(), 236);
+}
+
+/// An endpoint in use by nobody but one carrier.
+struct Lab {
+    endpoint: Endpoint,
+    hop: Hop,
+}
+
+/// What came of a message.
+#[derive(Debug, PartialEq, Eq)]
+enum Reaction {
+    /// With what text. It copies what was bad, so it need not be readable as a message.
+    Answered(u16, String),
+    /// Of what Call-ID.
+    Invited(Bytes),
+}
+
+impl Lab {
+    fn new() -> Self {
+        let local = "192.0.2.100:5060".parse().expect("an address");
+        let remote = "192.0.2.1:5060".parse().expect("an address");
+        let carrier = Trunk {
+            id: TrunkId::from("carrier"),
+            sources: vec!["192.0.2.0/24".parse().expect("a range")],
+            outbound: None,
+            login: None,
+        };
+        let settings = Settings {
+            listeners: vec![(Transport::Udp, local)],
+            advertised: None,
+            user_agent: "Baton".into(),
+            realm: "example.com".into(),
+            algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
+            accounts: vec![],
+            trunks: vec![carrier],
+            bounds: Bounds::default(),
+        };
+        let endpoint = Endpoint::new(settings, Mint::new([7; 32]));
+        Self { endpoint, hop: Hop { transport: Transport::Udp, local, remote, stream: None } }
+    }
+
+    fn hears(&mut self, bytes: Bytes) -> Vec<Reaction> {
+        self.endpoint.handle_input(Mono::ZERO, Input::Received { hop: self.hop, bytes });
+        let outputs = std::iter::from_fn(|| self.endpoint.poll_output());
+        let reaction = |output| match output {
+            Output::Transmit { bytes, .. } => {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                let status = text.split(' ').nth(1).and_then(|digits| digits.parse().ok());
+                Reaction::Answered(status.unwrap_or_else(|| panic!("no response: {text}")), text)
+            }
+            Output::Event(Event::Invited { request, .. }) => {
+                Reaction::Invited(request.headers.call_id().expect("checked when it was read"))
+            }
+            Output::Event(event) => panic!("told of {event:?}"),
+        };
+        outputs.map(reaction).collect()
+    }
+}
+
+#[test]
+fn an_endpoint_answers_each_message_as_its_rfc_asks() {
+    let mut wrong = Vec::new();
+    for row in verdicts() {
+        let bytes = bytes_of(&row.file);
+        let reactions = Lab::new().hears(bytes.clone());
+        let status = |reaction: &Reaction| match reaction {
+            Reaction::Answered(status, _) => Some(*status),
+            Reaction::Invited(_) => None,
+        };
+        let statuses: Vec<_> = reactions.iter().map(status).collect();
+        let is_invite = bytes.starts_with(b"INVITE ");
+        let expected = match (row.verdict, row.status.or(row.endpoint)) {
+            (_, Some(status)) => vec![Some(status)],
+            (Kind::Parses, None) if is_invite => vec![Some(100), None],
+            (_, None) => vec![],
+        };
+        if statuses != expected {
+            wrong.push(format!(
+                "{} (§{}): {reactions:?}, not {expected:?}: {}\n",
+                row.file, row.section, row.why
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.concat());
+}
+
+#[test]
+fn a_refusal_says_what_would_have_been_taken() {
+    let answer_to = |name: &str| match Lab::new().hears(bytes_of(&format!("rfc4475/{name}.dat"))).pop() {
+        Some(Reaction::Answered(_, text)) => text,
+        reaction => panic!("{name}: {reaction:?}"),
+    };
+    // RFC 4475 §3.1.1.2, RFC 3261 §8.2.1.
+    for name in ["intmeth", "esc02", "mismatch02", "mpart01"] {
+        assert!(answer_to(name).contains("\r\nAllow: INVITE, ACK, "), "{name}: {}", answer_to(name));
+    }
+    // RFC 3261 §8.2.2.3.
+    for option in ["nothingSupportsThis", "nothingSupportsThisEither"] {
+        assert!(answer_to("bext01").contains(&format!("\r\nUnsupported: {option}\r\n")), "{option}");
+    }
+    // RFC 8760 §2.3: the strongest first.
+    let challenges = answer_to("regaut01");
+    let (sha, md5) = (challenges.find("algorithm=SHA-256"), challenges.find("algorithm=MD5"));
+    assert!(sha.is_some() && sha < md5, "{challenges}");
+    // RFC 3261 §8.2.6.2: our tag, where To has none.
+    for name in ["intmeth", "unkscm", "zeromf", "scalar02", "ncl", "mismatch01", "badinv01", "badvers"] {
+        let text = answer_to(name);
+        let to = text.lines().find(|line| line.starts_with("To:"));
+        assert!(to.is_some_and(|to| to.contains(";tag=")), "{name}: {text}");
+    }
+}
+
+/// RFC 4475 §3.2.1: such a peer's calls are told apart all the same.
+#[test]
+fn two_calls_with_nothing_in_their_branch_are_two() {
+    let invite = |call: &str| {
+        format!(
+            "INVITE sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK\r\n\
+             From: <sip:a@example.org>;tag=1\r\nTo: <sip:bob@example.com>\r\nCall-ID: {call}\r\n\
+             CSeq: 1 INVITE\r\nContact: <sip:a@192.0.2.1>\r\nContent-Length: 0\r\n\r\n"
+        )
+    };
+    let mut lab = Lab::new();
+    let mut calls = Vec::new();
+    for call in ["one", "two", "one"] {
+        let reactions = lab.hears(invite(call).into());
+        calls.extend(reactions.into_iter().filter(|reaction| matches!(reaction, Reaction::Invited(_))));
+    }
+    assert_eq!(calls, [Reaction::Invited("one".into()), Reaction::Invited("two".into())]);
 }

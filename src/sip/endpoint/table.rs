@@ -111,8 +111,11 @@ impl Key {
         };
         let mut key = Vec::with_capacity(96);
         match via.branch() {
-            Some(branch) if branch.starts_with(b"z9hG4bK") => key.extend_from_slice(&branch),
-            // RFC 2543's way. The To tag is left out, for an ACK has one where its INVITE had none.
+            Some(branch) if branch.strip_prefix(b"z9hG4bK").is_some_and(|id| !id.is_empty()) => {
+                key.extend_from_slice(&branch);
+            }
+            // RFC 2543's way, and where the cookie stands alone (RFC 4475 §3.2.1). The To tag is left
+            // out, for an ACK has one where its INVITE had none.
             branch => {
                 key.extend(branch.into_iter().flatten());
                 key.push(b' ');
