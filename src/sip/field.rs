@@ -16,6 +16,12 @@ use super::message::Method;
 use super::syntax::{self, TOKEN, VALUE};
 use super::uri::{self, Host, Uri};
 
+/// Parts of one line, each under its own reader's names.
+type Three<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+/// Host and port.
+type SentBy<'a> = (&'a [u8], Option<u16>);
+
 /// Header parameters, `;name=value` each, verbatim.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Params(pub(super) Bytes);
@@ -209,7 +215,7 @@ impl NameAddr {
     }
 
     /// Display name, URI and parameters.
-    fn split(raw: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Flaw> {
+    fn split(raw: &[u8]) -> Result<Three<'_>, Flaw> {
         let text = syntax::trim(raw);
         let (display, rest) = match text {
             [b'"', ..] => syntax::quoted(text).ok_or(Flaw::Syntax)?,
@@ -231,7 +237,7 @@ impl NameAddr {
     }
 
     /// RFC 3261 §20.10: without brackets, parameters are the header's, and `?` and `,` cannot be.
-    fn split_bare(text: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Flaw> {
+    fn split_bare(text: &[u8]) -> Result<Three<'_>, Flaw> {
         let (uri, params) = syntax::split_where(text, |b| b == b';');
         let uri = syntax::trim(uri);
         if uri.iter().any(|b| b"?,".contains(b)) {
@@ -351,8 +357,7 @@ impl Via {
     }
 
     /// Transport, sent-by and parameters.
-    #[expect(clippy::type_complexity, reason = "three parts of one line")]
-    fn split(raw: &[u8]) -> Result<(&[u8], (&[u8], Option<u16>), &[u8]), Flaw> {
+    fn split(raw: &[u8]) -> Result<(&[u8], SentBy<'_>, &[u8]), Flaw> {
         let text = syntax::trim(raw);
         let (name, rest) = part_at(text, b'/').ok_or(Flaw::Syntax)?;
         let (version, rest) = part_at(rest, b'/').ok_or(Flaw::Syntax)?;
@@ -508,7 +513,7 @@ impl ContentType {
         Ok(Self { kind: raw.slice_ref(kind), subtype: raw.slice_ref(subtype), params })
     }
 
-    pub(super) fn split(raw: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Flaw> {
+    pub(super) fn split(raw: &[u8]) -> Result<Three<'_>, Flaw> {
         let (media, params) = syntax::split_where(raw, |b| b == b';');
         let (kind, subtype) = part_at(media, b'/').ok_or(Flaw::Syntax)?;
         let subtype = syntax::trim(subtype);

@@ -157,41 +157,32 @@ pub fn parse_within(bytes: Bytes, limits: &Limits) -> Result<Message, Malformed>
         }
     };
 
-    let read = match (fault, start) {
-        (None, Ok(start)) => finish(&bytes, body_at, start, &headers),
-        (Some(fault), start) => Err((fault, start.ok())),
-        (None, Err(fault)) => Err((fault, None)),
+    let body = match (&start, fault) {
+        (_, Some(fault)) | (&Err(fault), None) => Err(fault),
+        (Ok(start), None) => check(start, &headers).and_then(|()| cut_body(&bytes, body_at, &headers)),
     };
-    match read {
-        Ok((Start::Request { method, uri }, body)) => {
+    match (start, body) {
+        (Ok(Start::Request { method, uri }), Ok(body)) => {
             Ok(Message::Request(Request { method, uri, headers, body }))
         }
-        Ok((Start::Response { status, reason }, body)) => {
+        (Ok(Start::Response { status, reason }), Ok(body)) => {
             Ok(Message::Response(Response { status, reason, headers, body }))
         }
-        Err((fault, start)) => Err(refuse(fault, start, &bytes, &headers)),
+        (start, Err(fault)) => Err(refuse(fault, start.ok(), &bytes, &headers)),
+        (Err(fault), Ok(_)) => Err(refuse(fault, None, &bytes, &headers)),
     }
 }
 
-/// Checks what only the whole message shows, and cuts the body.
-fn finish(
-    bytes: &Bytes,
-    body_at: usize,
-    start: Start,
-    headers: &Headers,
-) -> Result<(Start, Bytes), (Fault, Option<Start>)> {
-    let came = bytes.len() - body_at;
-    let checked = check(&start, headers).and_then(|()| match headers.content_length() {
+fn cut_body(bytes: &Bytes, from: usize, headers: &Headers) -> Result<Bytes, Fault> {
+    let came = bytes.len() - from;
+    match headers.content_length() {
         Ok(Some(length)) if length > came => Err(Fault::Truncated),
-        Ok(length) => Ok(bytes.slice(body_at..body_at + length.unwrap_or(came))),
+        Ok(length) => Ok(bytes.slice(from..from + length.unwrap_or(came))),
         Err(why) => Err(Fault::Header(why)),
-    });
-    match checked {
-        Ok(body) => Ok((start, body)),
-        Err(fault) => Err((fault, Some(start))),
     }
 }
 
+/// Checks what only start line and headers together show.
 fn check(start: &Start, headers: &Headers) -> Result<(), Fault> {
     let method = headers.check().map_err(Fault::Header)?;
     let Start::Request { method: asked, .. } = start else { return Ok(()) };
