@@ -57,7 +57,7 @@ clean: ## forget what was built
 
 # $(call need,NEEDS): name the system packages that are missing, then install them.
 define need
-command -v $(firstword $(CARGO)) >/dev/null || { echo 'a Rust toolchain is missing: see https://rustup.rs' >&2; exit 1; }
+command -v $(firstword $(CARGO)) >/dev/null || { echo 'a Rust toolchain is missing: cargo is not on the PATH' >&2; exit 1; }
 missing=()
 for need in $(1); do
 	package=$${need#*:}

@@ -1,3 +1,5 @@
 //! Every integration test, as one binary.
 
+mod differential;
 mod tidy;
+mod torture;

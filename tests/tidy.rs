@@ -93,6 +93,13 @@ const STATEFUL: &[&str] = &[
     "mut",
 ];
 
+/// What must be there all the same: file, finding and reason.
+#[rustfmt::skip]
+const EXEMPT: &[(&str, &str, &str)] = &[
+    ("src/media/tests.rs", "thread_local!", "only a global allocator sees that a packet allocates nothing"),
+    ("src/media/tests.rs", "static … Cell", "its count, a thread"),
+];
+
 /// What no file has, in `src/` or `tests/`.
 const UNFINISHED: &[&str] = &["todo", "unimplemented", "dbg"];
 
@@ -124,6 +131,9 @@ fn every_file_keeps_to_its_room() {
         let text = fs::read_to_string(&file).expect("a source file is readable text");
         findings.extend(inspect(file.strip_prefix(root).expect("found below it"), &text));
     }
+    findings.retain(|found| {
+        !EXEMPT.iter().any(|(file, what, _)| found.file == Path::new(file) && found.what == *what)
+    });
     findings.sort();
     let list: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
     assert!(findings.is_empty(), "{} findings:\n{list}", findings.len());

@@ -5,9 +5,10 @@
 
 use std::fmt;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::header::{Headers, Name, Value};
+use super::header::{Headers, Value};
+use super::name::Name;
 use super::syntax;
 use super::uri::Uri;
 
@@ -47,9 +48,14 @@ macro_rules! methods {
         impl Method {
             /// The method so written; `None` if it is no token.
             pub fn parse(name: Bytes) -> Option<Self> {
-                match &name[..] {
+                Self::within(&name, &name)
+            }
+
+            /// As [`Method::parse`], of a part of `whole`.
+            pub(super) fn within(whole: &Bytes, name: &[u8]) -> Option<Self> {
+                match name {
                     $($spelling => Some(Self::$variant),)*
-                    _ => syntax::is_token(&name).then(|| Self::Other(Extension(name))),
+                    _ => syntax::is_token(name).then(|| Self::Other(Extension(whole.slice_ref(name)))),
                 }
             }
 
@@ -154,8 +160,10 @@ impl Response {
 
     pub(super) fn answering(asked: &Headers, status: u16) -> Self {
         let mut headers = Headers::with_capacity(asked.len().min(16));
-        for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq] {
-            headers.copy_from(asked, name);
+        headers.copy_from(asked, Name::Via);
+        // A second From or To is what is wrong with the request; the answer has one of each.
+        for name in [Name::From, Name::To, Name::CallId, Name::CSeq] {
+            asked.named(name).take(1).for_each(|header| headers.push_header(header.clone()));
         }
         if status == 100 {
             headers.copy_from(asked, Name::Timestamp);
@@ -170,7 +178,7 @@ impl Response {
         if let Ok(to) = self.headers.to()
             && to.tag().is_none()
         {
-            self.headers.set(Name::To, to.with_tag(tag));
+            self.headers.append_param(Name::To, "tag", tag);
         }
         self
     }
@@ -204,41 +212,57 @@ impl Response {
     }
 
     pub fn to_bytes(&self) -> Bytes {
-        let status = self.status.to_string();
+        let room = &mut [0; 20];
+        let status = syntax::decimal(self.status.into(), room);
         let reason = self.reason.as_bytes();
-        write(&[b"SIP/2.0 ", status.as_bytes(), b" ", reason, b"\r\n"], &self.headers, &self.body)
+        write(&[b"SIP/2.0 ", status, b" ", reason, b"\r\n"], &self.headers, &self.body)
     }
 }
 
-/// One allocation: the length is known before the first byte.
+/// One allocation: every length is known before the first byte.
 fn write(start: &[&[u8]], headers: &Headers, body: &Bytes) -> Bytes {
-    let length = body.len().to_string();
-    let lines: usize = headers.iter().map(|h| h.spelling().len() + h.value().len() + 4).sum();
-    let start_length: usize = start.iter().map(|part| part.len()).sum();
-    let mut out = BytesMut::with_capacity(start_length + lines + 16 + length.len() + 4 + body.len());
-    for part in start {
-        out.put_slice(part);
-    }
-    let mut is_measured = false;
+    let room = &mut [0; 20];
+    let length = syntax::decimal(body.len(), room);
+    // Our own length, where the first Content-Length stands or else behind the headers.
+    let mut lengths = 0;
+    let mut lines = 0;
     for header in headers {
         let is_length = header.name() == Name::ContentLength;
-        if is_length && is_measured {
-            continue;
+        lengths += usize::from(is_length);
+        lines += match (is_length, lengths) {
+            (false, _) => header.spelling().len() + header.value().len() + 4,
+            (true, 1) => header.spelling().len() + length.len() + 4,
+            (true, _) => 0,
+        };
+    }
+    const NAME: &[u8] = b"Content-Length";
+    if lengths == 0 {
+        lines += NAME.len() + length.len() + 4;
+    }
+    let start_length: usize = start.iter().map(|part| part.len()).sum();
+    let mut out = Vec::with_capacity(start_length + lines + 2 + body.len());
+    start.iter().for_each(|part| out.extend_from_slice(part));
+    let line = |out: &mut Vec<u8>, name: &[u8], value: &[u8]| {
+        for part in [name, b": ", value, b"\r\n"] {
+            out.extend_from_slice(part);
         }
-        is_measured |= is_length;
-        out.put_slice(header.spelling().as_bytes());
-        out.put_slice(b": ");
-        out.put_slice(if is_length { length.as_bytes() } else { header.value() });
-        out.put_slice(b"\r\n");
+    };
+    let mut is_measured = false;
+    for header in headers {
+        let name = header.spelling().as_bytes();
+        if header.name() != Name::ContentLength {
+            line(&mut out, name, header.value());
+        } else if !is_measured {
+            is_measured = true;
+            line(&mut out, name, length);
+        }
     }
     if !is_measured {
-        out.put_slice(b"Content-Length: ");
-        out.put_slice(length.as_bytes());
-        out.put_slice(b"\r\n");
+        line(&mut out, NAME, length);
     }
-    out.put_slice(b"\r\n");
-    out.put_slice(body);
-    out.freeze()
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(body);
+    out.into()
 }
 
 impl fmt::Debug for Request {
@@ -262,17 +286,14 @@ pub const fn reason_phrase(status: u16) -> &'static str {
         182 => "Queued",
         183 => "Session Progress",
         199 => "Early Dialog Terminated",
-        ..200 => "Progress",
         200 => "OK",
         202 => "Accepted",
         204 => "No Notification",
-        ..300 => "Success",
         300 => "Multiple Choices",
         301 => "Moved Permanently",
         302 => "Moved Temporarily",
         305 => "Use Proxy",
         380 => "Alternative Service",
-        ..400 => "Redirection",
         401 => "Unauthorized",
         402 => "Payment Required",
         403 => "Forbidden",
@@ -316,7 +337,6 @@ pub const fn reason_phrase(status: u16) -> &'static str {
         491 => "Request Pending",
         493 => "Undecipherable",
         494 => "Security Agreement Required",
-        400..500 => "Bad Request",
         501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
@@ -325,13 +345,91 @@ pub const fn reason_phrase(status: u16) -> &'static str {
         513 => "Message Too Large",
         555 => "Push Notification Service Not Supported",
         580 => "Precondition Failure",
-        500..600 => "Server Internal Error",
         600 => "Busy Everywhere",
         603 => "Decline",
         604 => "Does Not Exist Anywhere",
         606 => "Not Acceptable",
         607 => "Unwanted",
         608 => "Rejected",
-        _ => "Global Failure",
+        _ => match status / 100 {
+            0 | 1 => "Progress",
+            2 => "Success",
+            3 => "Redirection",
+            4 => "Bad Request",
+            5 => "Server Internal Error",
+            _ => "Global Failure",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        Request::new(Method::Invite, "sip:a@b".parse().unwrap())
+            .with(Name::Via, "SIP/2.0/UDP one;branch=1, SIP/2.0/UDP two")
+            .with(Name::Via, "SIP/2.0/UDP three")
+            .with(Name::From, "<sip:c@d>;tag=f")
+            .with(Name::To, "\"B\" <sip:a@b>")
+            .with(Name::CallId, "x@y")
+            .with(Name::CSeq, super::super::CSeq::new(7, Method::Invite))
+            .with(Name::Timestamp, "54")
+            .with(Name::Subject, "not copied")
+    }
+
+    #[test]
+    fn an_answer_carries_what_it_answers() {
+        let response = Response::to(&request(), 486).with_to_tag("t");
+        assert_eq!(
+            response.to_bytes(),
+            "SIP/2.0 486 Busy Here\r\n\
+             Via: SIP/2.0/UDP one;branch=1, SIP/2.0/UDP two\r\n\
+             Via: SIP/2.0/UDP three\r\n\
+             From: <sip:c@d>;tag=f\r\n\
+             To: \"B\" <sip:a@b>;tag=t\r\n\
+             Call-ID: x@y\r\n\
+             CSeq: 7 INVITE\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+        assert!(Response::to(&request(), 100).headers.contains(Name::Timestamp));
+    }
+
+    #[test]
+    fn a_tag_is_given_once_and_last() {
+        let response = Response::to(&request(), 180).with_to_tag("first").with_to_tag("second");
+        assert_eq!(response.headers.to().unwrap().tag().as_deref(), Some(&b"first"[..]));
+        let bare = Request::new(Method::Options, "sip:a@b".parse().unwrap()).with(Name::To, "sip:a@b;x=1");
+        let response = Response::to(&bare, 200).with_to_tag("t");
+        assert_eq!(response.headers.get(Name::To), Some(&b"sip:a@b;x=1;tag=t"[..]));
+    }
+
+    #[test]
+    fn a_message_has_one_content_length_and_it_is_true() {
+        let request = request()
+            .with(Name::ContentLength, "999")
+            .with(Name::of(b"l").unwrap(), "998")
+            .with_body("application/sdp", "v=0\r\n");
+        let bytes = request.to_bytes();
+        let text = std::str::from_utf8(&bytes).unwrap();
+        assert_eq!(text.matches("Content-Length: 5\r\n").count(), 1);
+        assert_eq!(text.matches("99").count(), 0);
+        assert!(text.ends_with("\r\n\r\nv=0\r\n"));
+        assert_eq!(bytes.len(), text.len());
+    }
+
+    #[test]
+    fn a_reason_cannot_open_a_line() {
+        let response = Response::to(&request(), 200).with_reason("Fine\r\nContact: <sip:evil>");
+        assert!(response.to_bytes().starts_with(b"SIP/2.0 200 Fine  Contact: <sip:evil>\r\nVia"));
+    }
+
+    #[test]
+    fn a_method_is_told_by_its_case() {
+        let method = |name: &'static str| Method::parse(name.into());
+        assert_eq!(method("INVITE"), Some(Method::Invite));
+        assert_ne!(method("Invite"), Some(Method::Invite));
+        assert_eq!(method("!interesting-Method0123456789_*+`.%indeed'~").unwrap().as_str().len(), 43);
+        assert_eq!((method(""), method("A B"), method("A\r\nB")), (None, None, None));
     }
 }

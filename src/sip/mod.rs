@@ -7,10 +7,19 @@
 //!
 //! **Invariant:** nothing here knows a call, a queue or what a body means.
 
+pub mod auth;
+pub mod dialog;
+pub mod endpoint;
+mod field;
 mod header;
 mod message;
+mod name;
 mod parse;
+pub mod registrar;
 mod syntax;
+mod throttle;
+pub mod transaction;
+pub mod trunk;
 mod uri;
 
 use std::net::SocketAddr;
@@ -19,11 +28,10 @@ use bytes::Bytes;
 
 use crate::base::{AgentId, LegId, TrunkId};
 
-pub use header::{
-    BadHeader, CSeq, Challenge, Contacts, ContentType, Credentials, Flaw, Header, Headers, Name, NameAddr,
-    Params, Unfit, Unknown, Value, Via,
-};
+pub use field::{CSeq, Challenge, Contacts, ContentType, Credentials, NameAddr, Params, Via};
+pub use header::{BadHeader, Flaw, Header, Headers, Unfit, Value};
 pub use message::{Extension, Message, Method, Request, Response, reason_phrase};
+pub use name::{Name, Unknown};
 pub use parse::{Fault, Frame, Framer, Limits, Malformed, parse, parse_within};
 pub use uri::{BadUri, Host, Scheme, Uri};
 

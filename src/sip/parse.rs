@@ -11,8 +11,9 @@ use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 
-use super::header::{BadHeader, Flaw, Header, Headers, Name, Value};
+use super::header::{BadHeader, Flaw, Header, Headers, Value};
 use super::message::{Message, Method, Request, Response};
+use super::name::Name;
 use super::syntax;
 use super::uri::{BadUri, Uri};
 
@@ -36,8 +37,8 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
     pub fault: Fault,
-    /// For a request that can be answered: a Via to answer by, and not an ACK. It copies what there
-    /// was of From, To, Call-ID and CSeq, and lacks a To tag.
+    /// For a request that can be answered: it has a Via, readable or not, and is no ACK. Copies what
+    /// there was of From, To, Call-ID and CSeq, and lacks a To tag.
     pub response: Option<Box<Response>>,
 }
 
@@ -60,6 +61,8 @@ pub enum Fault {
     Header(BadHeader),
     /// Start line and CSeq name different methods (RFC 3261 §8.1.1.5).
     MethodMismatch,
+    /// The same of a method nobody knows: 501 says more than 400 would (RFC 4475 §3.1.2.18).
+    UnknownMethod,
     /// Content-Length counts more than came.
     Truncated,
     /// Over a stream only (RFC 3261 §20.14).
@@ -73,6 +76,7 @@ impl Fault {
     /// What a request with this fault gets.
     pub const fn status(self) -> u16 {
         match self {
+            Self::UnknownMethod => 501,
             Self::Version => 505,
             Self::TooLarge | Self::TooManyHeaders | Self::LineTooLong => 513,
             _ => 400,
@@ -92,6 +96,7 @@ impl fmt::Display for Fault {
             Self::Unfinished => f.write_str("no empty line after the headers"),
             Self::Header(why) => why.fmt(f),
             Self::MethodMismatch => f.write_str("CSeq: another method than the request line's"),
+            Self::UnknownMethod => f.write_str("CSeq: not the request line's unknown method"),
             Self::Truncated => f.write_str("Content-Length: more than came"),
             Self::NoContentLength => f.write_str("Content-Length: missing over a stream"),
             Self::TooLarge => f.write_str("larger than we take"),
@@ -152,72 +157,50 @@ pub fn parse_within(bytes: Bytes, limits: &Limits) -> Result<Message, Malformed>
         }
     };
 
-    let read = match (fault, start) {
-        (None, Ok(start)) => finish(&bytes, body_at, start, &headers),
-        (Some(fault), start) => Err((fault, start.ok())),
-        (None, Err(fault)) => Err((fault, None)),
+    let body = match (&start, fault) {
+        (_, Some(fault)) | (&Err(fault), None) => Err(fault),
+        (Ok(start), None) => check(start, &headers).and_then(|()| cut_body(&bytes, body_at, &headers)),
     };
-    match read {
-        Ok((Start::Request { method, uri }, body)) => {
+    match (start, body) {
+        (Ok(Start::Request { method, uri }), Ok(body)) => {
             Ok(Message::Request(Request { method, uri, headers, body }))
         }
-        Ok((Start::Response { status, reason }, body)) => {
+        (Ok(Start::Response { status, reason }), Ok(body)) => {
             Ok(Message::Response(Response { status, reason, headers, body }))
         }
-        Err((fault, start)) => Err(refuse(fault, start, &bytes, &headers)),
+        (start, Err(fault)) => Err(refuse(fault, start.ok(), &bytes, &headers)),
+        (Err(fault), Ok(_)) => Err(refuse(fault, None, &bytes, &headers)),
     }
 }
 
-/// Checks what only the whole message shows, and cuts the body.
-fn finish(
-    bytes: &Bytes,
-    body_at: usize,
-    start: Start,
-    headers: &Headers,
-) -> Result<(Start, Bytes), (Fault, Option<Start>)> {
-    let came = bytes.len() - body_at;
-    let checked = check(&start, headers).and_then(|()| match headers.content_length() {
+fn cut_body(bytes: &Bytes, from: usize, headers: &Headers) -> Result<Bytes, Fault> {
+    let came = bytes.len() - from;
+    match headers.content_length() {
         Ok(Some(length)) if length > came => Err(Fault::Truncated),
-        Ok(length) => Ok(bytes.slice(body_at..body_at + length.unwrap_or(came))),
+        Ok(length) => Ok(bytes.slice(from..from + length.unwrap_or(came))),
         Err(why) => Err(Fault::Header(why)),
-    });
-    match checked {
-        Ok(body) => Ok((start, body)),
-        Err(fault) => Err((fault, Some(start))),
     }
 }
 
-/// RFC 3261 §8.1.1: what every message has, once and readable.
+/// Checks what only start line and headers together show.
 fn check(start: &Start, headers: &Headers) -> Result<(), Fault> {
-    let check = || -> Result<Option<Method>, BadHeader> {
-        headers.via()?;
-        headers.vias().try_for_each(|via| via.map(drop))?;
-        headers.from()?;
-        headers.to()?;
-        headers.call_id()?;
-        headers.max_forwards()?;
-        headers.content_type()?;
-        headers.cseq().map(|cseq| Some(cseq.method))
-    };
-    let method = check().map_err(Fault::Header)?;
+    let method = headers.check().map_err(Fault::Header)?;
     let Start::Request { method: asked, .. } = start else { return Ok(()) };
-    if method.as_ref() != Some(asked) {
-        return Err(Fault::MethodMismatch);
+    match asked {
+        _ if method == *asked => {}
+        Method::Other(_) => return Err(Fault::UnknownMethod),
+        _ => return Err(Fault::MethodMismatch),
     }
-    // Only where they make or move a dialog or binding is a broken target worth a refusal.
-    if matches!(
-        asked,
+    // Elsewhere a broken Contact is nobody's target, and no reason to refuse a BYE.
+    match asked {
         Method::Invite
-            | Method::Register
-            | Method::Subscribe
-            | Method::Notify
-            | Method::Refer
-            | Method::Update
-    ) {
-        headers.contacts().map_err(Fault::Header)?;
-        headers.name_addrs(Name::RecordRoute).try_for_each(|r| r.map(drop)).map_err(Fault::Header)?;
+        | Method::Register
+        | Method::Subscribe
+        | Method::Notify
+        | Method::Refer
+        | Method::Update => headers.check_targets().map_err(Fault::Header),
+        _ => Ok(()),
     }
-    headers.name_addrs(Name::Route).try_for_each(|r| r.map(drop)).map_err(Fault::Header)
 }
 
 /// The response a bad request gets: none for what is no request, for an ACK, or without a way back.
@@ -233,7 +216,9 @@ fn refuse(fault: Fault, start: Option<Start>, bytes: &Bytes, headers: &Headers) 
             syntax::is_token(method) && method != b"ACK" && !rest.is_empty()
         }
     };
-    let can_return = is_answerable && headers.via().is_ok();
+    // A Via we cannot read is the sender's own and copied as it is; the answer goes whence the
+    // request came.
+    let can_return = is_answerable && headers.contains(Name::Via);
     let response = can_return.then(|| Box::new(Response::answering(headers, fault.status())));
     Malformed { fault, response }
 }
@@ -267,7 +252,7 @@ impl Start {
         }
         let (uri, version) = syntax::split_where(rest, |b| b == b' ');
         let version = version.get(1..).ok_or(Fault::StartLine)?;
-        let method = Method::parse(bytes.slice_ref(first)).ok_or(Fault::StartLine)?;
+        let method = Method::within(bytes, first).ok_or(Fault::StartLine)?;
         if !version.eq_ignore_ascii_case(b"SIP/2.0") {
             return Err(if is_version(version) { Fault::Version } else { Fault::StartLine });
         }
@@ -510,4 +495,467 @@ fn body_length(head: &[u8]) -> Result<usize, Fault> {
         }
     }
     length.ok_or(Fault::NoContentLength)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEAD: &str = "Via: SIP/2.0/UDP h;branch=z9hG4bKx\r\n\
+        From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\n";
+
+    fn read(text: impl AsRef<[u8]>) -> Result<Message, Malformed> {
+        parse(Bytes::copy_from_slice(text.as_ref()))
+    }
+
+    fn options(more: &str) -> String {
+        format!("OPTIONS sip:c@d SIP/2.0\r\n{HEAD}{more}")
+    }
+
+    /// The fault, and the status of what the peer is answered.
+    fn refusal(text: impl AsRef<[u8]>) -> (Fault, Option<u16>) {
+        let malformed = read(text).expect_err("a fault");
+        (malformed.fault, malformed.response.map(|response| response.status))
+    }
+
+    fn bad(name: Name<'static>, flaw: Flaw) -> Fault {
+        Fault::Header(BadHeader { name, flaw })
+    }
+
+    #[test]
+    fn a_message_is_kept_as_it_came() {
+        let text = options("x-FOO :  b\u{e9}r \t\r\nk:\r\nX-Foo:\tagain\r\nl: 3\r\n\r\n\0\u{1}\r");
+        let message = read(&text).unwrap();
+        let lines: Vec<_> = message.headers().iter().map(|h| (h.spelling(), h.value())).collect();
+        assert_eq!(
+            lines[5..],
+            [("x-FOO", "b\u{e9}r".as_bytes()), ("k", b""), ("X-Foo", b"again"), ("l", b"3")]
+        );
+        assert_eq!(message.body(), &b"\0\x01\r"[..]);
+        assert_eq!(
+            message.to_bytes(),
+            text.replace(" :  b", ": b").replace(" \t\r", "\r").replace("k:", "k: ").replace(":\t", ": ")
+        );
+    }
+
+    #[test]
+    fn folds_are_single_spaces() {
+        let message =
+            read(options("Subject : I know\r\n \t you're \r\n\tthere\r\nX:\r\n y\r\n\r\n")).unwrap();
+        assert_eq!(message.headers().get(Name::Subject), Some(&b"I know you're there"[..]));
+        assert_eq!(message.headers().lossy(Name::of(b"X").unwrap()).as_deref(), Some("y"));
+    }
+
+    #[test]
+    fn crlfs_before_a_message_are_passed_over_and_alone_are_a_keep_alive() {
+        assert!(read(format!("\r\n\r\n{}\r\n", options(""))).is_ok());
+        assert_eq!(refusal("\r\n\r\n"), (Fault::KeepAlive, None));
+        assert_eq!(refusal(""), (Fault::KeepAlive, None));
+    }
+
+    #[test]
+    fn a_body_ends_where_content_length_says() {
+        let body = |text: &str| read(options(text)).map(|message| message.body().clone());
+        assert_eq!(body("l: 2\r\n\r\nabcd").unwrap(), "ab");
+        assert_eq!(body("\r\nabcd").unwrap(), "abcd");
+        assert_eq!(body("l: 0\r\nL: 00\r\n\r\nabcd").unwrap(), "");
+        assert_eq!(refusal(options("l: 5\r\n\r\nabcd")), (Fault::Truncated, Some(400)));
+        assert_eq!(refusal(options("l: 4\r\nl: 3\r\n\r\nabcd")).0, bad(Name::ContentLength, Flaw::Repeated));
+        for broken in ["-1", "", "0x4", "4 4", "4;", "99999999999999999999999"] {
+            let fault = refusal(options(&format!("l: {broken}\r\n\r\nabcd")));
+            assert_eq!(fault, (bad(Name::ContentLength, Flaw::Range), Some(400)), "{broken}");
+        }
+        assert_eq!(refusal(options(&format!("l: {}\r\n\r\n", usize::MAX))).0, Fault::Truncated);
+    }
+
+    #[test]
+    fn a_line_ends_with_both_of_its_bytes() {
+        for torn in
+            ["X: a\nb\r\n\r\n", "X: a\rb\r\n\r\n", "X: a\n\r\n\r\n", "X: a\r\r\n\r\n", "X: a\n b\r\n\r\n"]
+        {
+            assert_eq!(refusal(options(torn)), (Fault::Line, Some(400)), "{torn:?}");
+        }
+        assert_eq!(refusal(options("").replace("\r\n", "\n")), (Fault::Unfinished, None));
+        assert_eq!(refusal(options("")), (Fault::Unfinished, Some(400)));
+    }
+
+    #[test]
+    fn a_line_without_a_name_is_no_header() {
+        for broken in ["nothing", ": x", "two words: x", "n\u{e9}: x", "a\0: x"] {
+            assert_eq!(
+                refusal(options(&format!("{broken}\r\n\r\n"))),
+                (Fault::Line, Some(400)),
+                "{broken:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_mandatory_header_is_missed() {
+        for (name, line) in
+            [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq].into_iter().zip(HEAD.lines())
+        {
+            let text = options("\r\n").replace(&format!("{line}\r\n"), "");
+            let answer = (name != Name::Via).then_some(400);
+            assert_eq!(refusal(text), (bad(name, Flaw::Missing), answer), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_start_line_is_taken_literally() {
+        let with = |line: &str| format!("{line}\r\n{HEAD}\r\n");
+        for (line, fault, answer) in [
+            ("OPTIONS  sip:c@d SIP/2.0", Fault::StartLine, Some(400)),
+            ("OPTIONS sip:c@d SIP/2.0 ", Fault::StartLine, Some(400)),
+            (" OPTIONS sip:c@d SIP/2.0", Fault::StartLine, None),
+            ("OPTIONS sip:c@d; lr SIP/2.0", Fault::StartLine, Some(400)),
+            ("OPTIONS <sip:c@d> SIP/2.0", Fault::Uri(BadUri::Scheme), Some(400)),
+            ("OPTIONS sip:c@d?Route=x SIP/2.0", Fault::Uri(BadUri::Header), Some(400)),
+            ("OPTIONS sip:c@d SIP/3.0", Fault::Version, Some(505)),
+            ("OPTIONS sip:c@d HTTP/1.1", Fault::StartLine, Some(400)),
+            ("OPTIONS sip:c@d", Fault::StartLine, Some(400)),
+            ("OPTIONS", Fault::StartLine, None),
+            ("ACK sip:c@d SIP/3.0", Fault::Version, None),
+            ("ACK sip:c@d SIP/2.0", Fault::MethodMismatch, None),
+            ("BYE sip:c@d SIP/2.0", Fault::MethodMismatch, Some(400)),
+            ("NEWMETHOD sip:c@d SIP/2.0", Fault::UnknownMethod, Some(501)),
+            ("SIP/2.0 99 x", Fault::Status, None),
+            ("SIP/2.0 700 x", Fault::Status, None),
+            ("SIP/2.0 0200 x", Fault::Status, None),
+            ("SIP/2.0 4294967301 x", Fault::Status, None),
+            ("SIP/2.0 2x0 x", Fault::Status, None),
+            ("SIP/7.0 200 x", Fault::Version, None),
+        ] {
+            assert_eq!(refusal(with(line)), (fault, answer), "{line:?}");
+        }
+        for (line, reason) in [
+            ("sip/2.0 100 ", ""),
+            ("SIP/2.0 100", ""),
+            ("SIP/2.0 100 = 2**3 \u{43d}\u{43e}", "= 2**3 \u{43d}\u{43e}"),
+        ] {
+            let Ok(Message::Response(response)) = read(with(line)) else { panic!("{line}") };
+            assert_eq!((response.status, response.reason.lossy().as_ref()), (100, reason));
+        }
+    }
+
+    #[test]
+    fn a_refusal_copies_what_it_could_read_and_nothing_twice() {
+        let text = options("From: <sip:x@y>\r\nCSeq: 2 OPTIONS\r\nVia: SIP/2.0/UDP z\r\nX: a\nb\r\n\r\n");
+        let response = read(text).unwrap_err().response.unwrap();
+        assert_eq!(
+            response.to_bytes(),
+            "SIP/2.0 400 Bad Request\r\n\
+             Via: SIP/2.0/UDP h;branch=z9hG4bKx\r\nVia: SIP/2.0/UDP z\r\n\
+             From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_broken_contact_spoils_an_invite_and_not_a_bye() {
+        let with = |method: &str| options("Contact: sip:a@b?Route=c\r\n\r\n").replace("OPTIONS", method);
+        assert_eq!(refusal(with("INVITE")), (bad(Name::Contact, Flaw::Syntax), Some(400)));
+        assert!(read(with("BYE")).is_ok());
+    }
+
+    #[test]
+    fn one_message_asks_for_no_more_than_its_share() {
+        let limits = Limits { message: 1000, headers: 9, line: 100 };
+        let within = |text: String| match parse_within(text.into(), &limits) {
+            Ok(_) => None,
+            Err(Malformed { fault, response }) => Some((fault, response.unwrap().status)),
+        };
+        assert_eq!(within(options("\r\n")), None);
+        assert_eq!(within(options(&format!("X: {}\r\n\r\n", "y".repeat(97)))), None);
+        assert_eq!(
+            within(options(&format!("X: {}\r\n\r\n", "y".repeat(98)))),
+            Some((Fault::LineTooLong, 513))
+        );
+        assert_eq!(
+            within(options(&format!("{}\r\n", "X: y\r\n".repeat(5)))),
+            Some((Fault::TooManyHeaders, 513))
+        );
+        assert_eq!(within(options(&format!("\r\n{}", "z".repeat(1000)))), Some((Fault::TooLarge, 513)));
+    }
+
+    fn frames(framer: &mut Framer, chunk: &[u8]) -> Vec<Frame> {
+        framer.feed(chunk);
+        std::iter::from_fn(|| framer.poll_frame()).collect()
+    }
+
+    #[test]
+    fn a_stream_is_cut_alike_however_it_is_chopped() {
+        let (one, two) = (options("l: 4\r\n\r\n\r\n\r\n"), options("Content-Length\t:\r\n 2\r\n\r\nab"));
+        let stream = format!("\r\n{one}\r\n\r\n{two}\r\n{one}");
+        let whole = [
+            Frame::Message(one.clone().into()),
+            Frame::Ping,
+            Frame::Message(two.into()),
+            Frame::Message(one.into()),
+        ];
+        for size in 1..stream.len() + 1 {
+            let mut framer = Framer::default();
+            let cut: Vec<_> =
+                stream.as_bytes().chunks(size).flat_map(|chunk| frames(&mut framer, chunk)).collect();
+            assert_eq!(cut, whole, "chunks of {size}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_cannot_be_cut_is_answered_and_closed() {
+        for (text, fault, status) in [
+            (options("\r\n"), Fault::NoContentLength, 400),
+            (options("l: x\r\n\r\n"), bad(Name::ContentLength, Flaw::Range), 400),
+            (options("l: 1\r\nl: 2\r\n\r\n"), bad(Name::ContentLength, Flaw::Repeated), 400),
+            (options("l: 65536\r\n\r\n"), Fault::TooLarge, 513),
+            (options(&format!("l: {}\r\n\r\n", u64::MAX)), Fault::TooLarge, 513),
+            (options(&format!("X: {}", "y".repeat(65_536))), Fault::TooLarge, 513),
+        ] {
+            let mut framer = Framer::default();
+            match &frames(&mut framer, text.as_bytes())[..] {
+                [Frame::Broken(malformed)] => {
+                    assert_eq!(malformed.fault, fault);
+                    assert_eq!(malformed.response.as_ref().unwrap().status, status);
+                }
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(frames(&mut framer, options("l: 0\r\n\r\n").as_bytes()), []);
+        }
+    }
+
+    fn token() -> impl Strategy<Value = String> {
+        "[-a-zA-Z0-9.!%*_+`'~]{1,12}"
+    }
+
+    fn value() -> impl Strategy<Value = Vec<u8>> {
+        let byte = any::<u8>().prop_map(|b| if matches!(b, 0 | b'\r' | b'\n') { b'"' } else { b });
+        prop::collection::vec(byte, 0..40)
+    }
+
+    fn uri() -> impl Strategy<Value = Uri> {
+        let sip = ("[-a-zA-Z0-9+#;=_.!~*'&$,?/]{0,12}", any::<[u8; 16]>(), any::<bool>(), any::<u16>());
+        let sip = sip.prop_map(|(user, ip, is_v6, port)| {
+            let ip = std::net::IpAddr::from(ip);
+            let ip = if is_v6 { ip } else { std::net::Ipv4Addr::from(u32::from(port) << 9).into() };
+            Uri::sip(&user, (ip, port).into())
+        });
+        let named = ("[a-z]{1,9}[.]example", token(), prop::option::of("[^\r\n]{0,9}"));
+        let named = named.prop_map(|(host, name, value)| {
+            let uri = Uri::sip_at("", &host, None).unwrap();
+            uri.with_param(&name, value.as_deref())
+        });
+        let other = "(tel:[+]?[0-9]{1,12}|urn:service:[a-z]{1,8}|[a-z]{5}:[!#-;=?-~]{1,20})"
+            .prop_map(|uri| uri.parse().unwrap());
+        prop_oneof![4 => sip, 4 => named, 2 => other]
+    }
+
+    fn address() -> impl Strategy<Value = super::super::NameAddr> {
+        (uri(), prop::option::of(".{0,12}"), prop::option::of(token()), value()).prop_map(
+            |(uri, display, tag, value)| {
+                let mut addr = super::super::NameAddr::new(uri);
+                if let Some(display) = display {
+                    addr = addr.with_display(&display);
+                }
+                addr.params.set("x", Some(&value));
+                tag.into_iter().fold(addr, |addr, tag| addr.with_tag(tag))
+            },
+        )
+    }
+
+    fn method() -> impl Strategy<Value = Method> {
+        let named =
+            prop::sample::select(vec!["INVITE", "ACK", "BYE", "OPTIONS", "REGISTER", "MESSAGE", "INFO"]);
+        prop_oneof![named.prop_map(String::from), token()]
+            .prop_map(|name| Method::parse(name.into()).unwrap())
+    }
+
+    fn extra() -> impl Strategy<Value = (String, Vec<u8>)> {
+        // Whatever is none of the headers a message is held to.
+        let spelling = prop_oneof![
+            prop::sample::select(vec!["Subject", "s", "SUPPORTED", "k", "Server", "allow", "X-Foo", "u"])
+                .prop_map(String::from),
+            token()
+                .prop_filter("free form", |name| matches!(Name::of(name.as_bytes()), Some(Name::Other(_)))),
+        ];
+        (spelling, value())
+    }
+
+    /// A header under a name of the sender's spelling.
+    fn spelled(name: &str, value: &[u8]) -> Header {
+        let line = [name.as_bytes(), syntax::trim(value)].concat();
+        Header::received(line.into(), name.len() as u16, name.len() as u32).unwrap()
+    }
+
+    prop_compose! {
+        fn message()(
+            method in method(),
+            uri in uri(),
+            addresses in prop::collection::vec(address(), 5),
+            status in prop::option::of(100u16..700),
+            reason in value(),
+            number in 0u32..1 << 31,
+            extras in prop::collection::vec(extra(), 0..8),
+            body in prop::collection::vec(any::<u8>(), 0..80),
+            branch in token(),
+        ) -> Message {
+            let mut headers = Headers::new();
+            headers.push(Name::Via, super::super::Via::new(crate::sip::Transport::Udp, "[::1]:5060".parse().unwrap(), &branch));
+            headers.push(Name::From, &addresses[0]);
+            headers.push(Name::To, &addresses[1]);
+            headers.push(Name::Contact, &addresses[2]);
+            headers.push(Name::Route, &addresses[3]);
+            headers.push(Name::CallId, branch.as_str());
+            headers.push(Name::CSeq, super::super::CSeq::new(number, method.clone()));
+            for (spelling, value) in &extras {
+                headers.push_header(spelled(spelling, value));
+            }
+            headers.push(Name::ContentLength, body.len() as u32);
+            let body = Bytes::from(body);
+            match status {
+                None => Message::Request(Request { method, uri, headers, body }),
+                Some(status) => {
+                    let reason = Value::new(reason).unwrap();
+                    Message::Response(Response { status, reason, headers, body })
+                }
+            }
+        }
+    }
+
+    /// Asks for everything there is, and writes back what was read.
+    fn exhaust(bytes: Bytes) {
+        let message = match parse(bytes) {
+            Ok(message) => message,
+            Err(Malformed { response: Some(response), .. }) => Message::Response(*response),
+            Err(_) => return,
+        };
+        let headers = message.headers();
+        for header in headers {
+            let _ = (header.name(), header.spelling(), header.to_value());
+            headers.all(header.name()).for_each(drop);
+        }
+        let _ = (headers.via().map(|mut via| via.stamp("[::1]:1".parse().unwrap())), headers.cseq());
+        let _ = (headers.from(), headers.to(), headers.contacts(), headers.routes(), headers.record_routes());
+        let _ = (headers.max_forwards(), headers.expires(), headers.content_type(), headers.content_length());
+        headers
+            .challenges(Name::WwwAuthenticate)
+            .flatten()
+            .for_each(|c| drop((c.text("realm"), c.offers_qop("auth"))));
+        headers.credentials(Name::Authorization).flatten().for_each(|c| drop(c.text("response")));
+        if let Message::Request(request) = &message {
+            let _ = (
+                request.uri.number(),
+                request.uri.user_unescaped(),
+                request.uri.host(),
+                request.uri.is_loose(),
+            );
+            assert!(request.uri.is_equivalent(&request.uri));
+            let answer = Response::to(request, 200).with_to_tag("t").to_bytes();
+            assert!(matches!(parse(answer), Ok(Message::Response(_))));
+        }
+        let written = message.to_bytes();
+        if let Ok(again) = parse(written.clone()) {
+            assert_eq!(again.to_bytes(), written);
+        } else {
+            assert!(matches!(message, Message::Response(Response { status: 400.., .. })), "{written:?}");
+        }
+    }
+
+    /// One thing done to a valid message.
+    #[derive(Clone, Debug)]
+    enum Damage {
+        Overwrite(prop::sample::Index, u8),
+        Insert(prop::sample::Index, Vec<u8>),
+        Cut(prop::sample::Index, usize),
+        Repeat(prop::sample::Index, usize),
+    }
+
+    fn damage() -> impl Strategy<Value = Damage> {
+        let telling = prop::sample::select(b"\r\n \t\"\\<>;,:=?@%[]*/0\0\xff".to_vec());
+        let bits = [
+            "\r\n",
+            "\r\n ",
+            "\"",
+            "%",
+            "%0",
+            ";;",
+            ",,",
+            "<",
+            ">",
+            "[",
+            "Content-Length: 1\r\n",
+            "99999999999999999999",
+        ];
+        let bits = prop::sample::select(bits.map(|bit| bit.as_bytes().to_vec()).to_vec());
+        let at = any::<prop::sample::Index>;
+        prop_oneof![
+            (at(), prop_oneof![telling, any::<u8>()]).prop_map(|(at, byte)| Damage::Overwrite(at, byte)),
+            (at(), bits).prop_map(|(at, bits)| Damage::Insert(at, bits)),
+            (at(), 1..30usize).prop_map(|(at, length)| Damage::Cut(at, length)),
+            (at(), 1..90usize).prop_map(|(at, length)| Damage::Repeat(at, length)),
+        ]
+    }
+
+    fn inflict(bytes: &mut Vec<u8>, damage: &Damage) {
+        let Some(last) = bytes.len().checked_sub(1) else { return };
+        let span = |at: &prop::sample::Index, length: usize| {
+            let from = at.index(last + 1);
+            from..(from + length).min(last + 1)
+        };
+        match damage {
+            Damage::Overwrite(at, byte) => bytes[at.index(last + 1)] = *byte,
+            Damage::Insert(at, bits) => drop(bytes.splice(span(at, 0), bits.iter().copied())),
+            Damage::Cut(at, length) => drop(bytes.drain(span(at, *length))),
+            Damage::Repeat(at, length) => bytes.extend_from_within(span(at, *length)),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back_the_same(message in message()) {
+            let bytes = message.to_bytes();
+            prop_assert_eq!(parse(bytes), Ok(message));
+        }
+
+        #[test]
+        fn a_damaged_message_harms_nobody(message in message(), damages in prop::collection::vec(damage(), 1..6)) {
+            let mut bytes = message.to_bytes().to_vec();
+            damages.iter().for_each(|damage| inflict(&mut bytes, damage));
+            exhaust(bytes.into());
+        }
+
+        #[test]
+        fn noise_harms_nobody(
+            noise in prop::collection::vec(any::<u8>(), 0..300),
+            bits in prop::collection::vec(prop::sample::select(vec![
+                "INVITE ", "sip:a@b", " SIP/2.0", "SIP/2.0 ", "200 ", "\r\n", " ", ":", "Via", "v", "SIP/2.0/UDP h", "From",
+                "To", "CSeq", "1 INVITE", "i", "l", "Contact", "*", "\"", "\\", "<", ">", ";", ",", "=", "tag", "%", "[::", "]",
+            ]), 0..60),
+        ) {
+            exhaust(noise.into());
+            exhaust(bits.concat().into());
+        }
+
+        #[test]
+        fn a_stream_of_anything_stays_within_its_limits(
+            chunks in prop::collection::vec((message(), prop::option::of(damage()), 1..200usize), 1..4),
+        ) {
+            let limits = Limits { message: 2000, ..Limits::default() };
+            let mut framer = Framer::new(limits);
+            for (message, damage, size) in chunks {
+                let mut bytes = message.to_bytes().to_vec();
+                damage.iter().for_each(|damage| inflict(&mut bytes, damage));
+                for chunk in bytes.chunks(size) {
+                    for frame in frames(&mut framer, chunk) {
+                        if let Frame::Message(bytes) = frame {
+                            prop_assert!(bytes.len() <= limits.message);
+                            exhaust(bytes);
+                        }
+                    }
+                    prop_assert!(framer.buffer.len() <= limits.message + size);
+                }
+            }
+        }
+    }
 }

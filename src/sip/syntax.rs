@@ -13,14 +13,24 @@ pub(super) const PARAM: u8 = 8;
 pub(super) const HEADER: u8 = 16;
 /// A host name. The underscore is no RFC's, but the field's.
 pub(super) const HOST: u8 = 32;
+/// What may stand bare as a header parameter's value. Wider than RFC 3261's `token` and `host`: IPv6
+/// without brackets in `received` (RFC 5118 §4.5), `=` and Latin-1 are met in the field, and none of
+/// them can be mistaken.
+pub(super) const VALUE: u8 = 64;
+/// What a value of a list may need care at: quotes, brackets, commas, semicolons.
+const MARK: u8 = 128;
 
 static CLASS: [u8; 256] = {
     let mut class = [0u8; 256];
     let mut c = 0;
-    while c < 128 {
+    while c < 256 {
         let byte = c as u8;
         if byte.is_ascii_alphanumeric() {
-            class[c] = 255;
+            class[c] = TOKEN | USER | PASSWORD | PARAM | HEADER | HOST | VALUE;
+        } else if matches!(byte, b'"' | b'<' | b'>' | b',' | b';') {
+            class[c] = MARK;
+        } else if byte.is_ascii_graphic() || !byte.is_ascii() {
+            class[c] = VALUE;
         }
         c += 1;
     }
@@ -54,7 +64,8 @@ pub(super) fn all(bytes: &[u8], class: u8) -> bool {
 
 /// As [`all`], but empty passes and `%` must open a valid escape.
 pub(super) fn escaped(bytes: &[u8], class: u8) -> bool {
-    let mut rest = bytes;
+    let bare = bytes.iter().position(|&b| !is(b, class)).unwrap_or(bytes.len());
+    let mut rest = &bytes[bare..];
     loop {
         rest = match rest {
             [] => return true,
@@ -100,7 +111,7 @@ pub(super) fn split_where(bytes: &[u8], at: impl Fn(u8) -> bool) -> (&[u8], &[u8
 }
 
 /// A quoted string at the head of `bytes` and what follows it; the quotes stay on. `None` where it
-/// never closes (RFC 3261 §25.1: a backslash takes the next byte with it).
+/// never closes (RFC 3261 §25.1: a backslash takes the next byte with it), and where a line ends in it.
 pub(super) fn quoted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     if bytes.first() != Some(&b'"') {
         return None;
@@ -109,29 +120,34 @@ pub(super) fn quoted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     loop {
         match bytes.get(i)? {
             b'"' => return bytes.split_at_checked(i + 1),
+            b'\r' | b'\n' => return None,
+            b'\\' if matches!(bytes.get(i + 1), Some(b'\r' | b'\n')) => return None,
             b'\\' => i += 2,
             _ => i += 1,
         }
     }
 }
 
-/// The first `sep` outside quotes and angle brackets, with what is before and what is after it.
+/// The first `sep`, a comma or semicolon, outside quotes and angle brackets, with what is before and what is after it.
 /// Unbalanced quotes and brackets run to the end: the item's own parser then refuses it.
 pub(super) fn split_item(bytes: &[u8], sep: u8) -> (&[u8], Option<&[u8]>) {
     let mut angle = false;
-    let mut i = 0;
-    while let Some(&byte) = bytes.get(i) {
-        match byte {
+    let mut at = 0;
+    while let Some((i, &mark)) = bytes.get(at..).and_then(|rest| {
+        let i = rest.iter().position(|&b| is(b, MARK))?;
+        Some((at + i, rest.get(i)?))
+    }) {
+        at = i + 1;
+        match mark {
             b'"' if !angle => match bytes.get(i..).and_then(quoted) {
-                Some((string, _)) => i += string.len() - 1,
+                Some((string, _)) => at = i + string.len(),
                 None => return (bytes, None),
             },
             b'<' => angle = true,
             b'>' => angle = false,
-            _ if byte == sep && !angle => return (&bytes[..i], bytes.get(i + 1..)),
+            _ if mark == sep && !angle => return (&bytes[..i], bytes.get(at..)),
             _ => {}
         }
-        i += 1;
     }
     (bytes, None)
 }
@@ -149,6 +165,19 @@ pub(super) fn number(bytes: &[u8]) -> Option<u64> {
 
 pub(super) fn hex(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).map(|n| n as u8)
+}
+
+/// The digits of `n`, written into `room`.
+pub(super) fn decimal(mut n: usize, room: &mut [u8; 20]) -> &[u8] {
+    let mut at = room.len();
+    loop {
+        at -= 1;
+        room[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            return &room[at..];
+        }
+    }
 }
 
 /// The place of `part`, a slice of `whole`, within it.
@@ -204,6 +233,13 @@ mod tests {
             (&b"\"a,\\\",\" <sip:a,b>"[..], Some(&b"c"[..]))
         );
         assert_eq!(split_item(b"\"open, <", b','), (&b"\"open, <"[..], None));
+    }
+
+    #[test]
+    fn a_number_is_read_as_it_was_written() {
+        for n in [0, 9, 10, 65_536, usize::MAX] {
+            assert_eq!(decimal(n, &mut [0; 20]), n.to_string().as_bytes());
+        }
     }
 
     #[test]

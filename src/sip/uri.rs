@@ -72,43 +72,19 @@ impl Uri {
     /// Reads one URI that fills `raw`.
     pub fn parse(raw: Bytes) -> Result<Self, BadUri> {
         let text: &[u8] = &raw;
-        if u32::try_from(text.len()).is_err() {
-            return Err(BadUri::Opaque);
-        }
-        let colon = text.iter().position(|&b| b == b':').ok_or(BadUri::Scheme)?;
-        let (scheme, rest) = (&text[..colon], &text[colon + 1..]);
-        let is_scheme = |b: &u8| b.is_ascii_alphanumeric() || b"+-.".contains(b);
-        if !scheme.first().is_some_and(u8::is_ascii_alphabetic)
-            || !scheme.iter().all(is_scheme)
-            || rest.is_empty()
-        {
-            return Err(BadUri::Scheme);
-        }
-        let mut parts = Parts::default();
-        let scheme = match scheme.len() {
-            3 if scheme.eq_ignore_ascii_case(b"sip") => Scheme::Sip,
-            4 if scheme.eq_ignore_ascii_case(b"sips") => Scheme::Sips,
-            3 if scheme.eq_ignore_ascii_case(b"tel") => Scheme::Tel,
-            3 if scheme.eq_ignore_ascii_case(b"urn") => Scheme::Urn,
-            _ => Scheme::Other,
-        };
-        match scheme {
-            Scheme::Sip | Scheme::Sips => parts.read_sip(rest)?,
-            Scheme::Tel => parts.read_tel(rest)?,
-            Scheme::Urn | Scheme::Other => {
-                if !rest.iter().all(|b| b.is_ascii_graphic() && !b"<>\"".contains(b)) {
-                    return Err(BadUri::Opaque);
-                }
-            }
-        }
+        let (scheme, parts) = Parts::read(text)?;
         let span = |part: &[u8]| {
             let from = syntax::offset(text, part) as u32;
             if part.is_empty() { Span::default() } else { Span { from, to: from + part.len() as u32 } }
         };
         let [user, password, host] = [parts.user, parts.password, parts.host].map(span);
         let [params, headers] = [parts.params, parts.headers].map(span);
-        let port = parts.port;
-        Ok(Self { scheme, user, password, host, port, params, headers, raw })
+        Ok(Self { scheme, user, password, host, port: parts.port, params, headers, raw })
+    }
+
+    /// As [`Uri::parse`], for the verdict alone.
+    pub(super) fn check(raw: &[u8]) -> Result<(), BadUri> {
+        Parts::read(raw).map(drop)
     }
 
     /// `sip:user@address`; the user is escaped as it needs, and left out where empty.
@@ -118,7 +94,8 @@ impl Uri {
             escape_into(&mut raw, user.as_bytes(), USER);
             raw.push('@');
         }
-        raw.push_str(&at.to_string());
+        // Not the address' own print: that may carry an IPv6 zone, which no URI has.
+        raw.push_str(&format!("{}:{}", Host::Ip(at.ip()), at.port()));
         Self::parse(raw.into()).expect("escaped and numeric")
     }
 
@@ -211,18 +188,18 @@ impl Uri {
         headers.split('&').filter_map(|header| header.split_once('='))
     }
 
-    /// The same URI with one more parameter, replacing any of that name; escaped as it needs.
+    /// The same URI with one more parameter, replacing any of that name; escaped as it needs. Without
+    /// a value, or with an empty one, the name stands alone. Only sip, sips and tel have parameters.
     #[must_use]
     pub fn with_param(&self, name: &str, value: Option<&str>) -> Self {
-        if !self.is_sip() && self.scheme != Scheme::Tel {
+        if name.is_empty() || matches!(self.scheme, Scheme::Urn | Scheme::Other) {
             return self.clone();
         }
-        let end = if self.params == Span::default() { self.headers } else { self.params };
-        let head = match end {
-            Span { from: 0, .. } => self.as_str(),
-            // One back for the `?`, which the headers' span leaves out.
-            Span { from, .. } if end == self.headers => &self.as_str()[..from as usize - 1],
-            Span { from, .. } => &self.as_str()[..from as usize],
+        let head = match (self.params.from, self.headers.from) {
+            (0, 0) => self.as_str(),
+            // One back for the `?`.
+            (0, headers) => &self.as_str()[..headers as usize - 1],
+            (params, _) => &self.as_str()[..params as usize],
         };
         let mut raw = String::from(head);
         for (found, value) in self.params().filter(|(found, _)| !found.eq_ignore_ascii_case(name)) {
@@ -235,7 +212,7 @@ impl Uri {
         }
         raw.push(';');
         escape_into(&mut raw, name.as_bytes(), PARAM);
-        if let Some(value) = value {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
             raw.push('=');
             escape_into(&mut raw, value.as_bytes(), PARAM);
         }
@@ -328,6 +305,38 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
+    fn read(text: &'a [u8]) -> Result<(Scheme, Self), BadUri> {
+        if u32::try_from(text.len()).is_err() {
+            return Err(BadUri::Opaque);
+        }
+        let (scheme, rest) = syntax::split_where(text, |b| b == b':');
+        let rest = rest.get(1..).filter(|rest| !rest.is_empty()).ok_or(BadUri::Scheme)?;
+        let mut parts = Self::default();
+        let scheme = match scheme.len() {
+            3 if scheme.eq_ignore_ascii_case(b"sip") => Scheme::Sip,
+            4 if scheme.eq_ignore_ascii_case(b"sips") => Scheme::Sips,
+            3 if scheme.eq_ignore_ascii_case(b"tel") => Scheme::Tel,
+            3 if scheme.eq_ignore_ascii_case(b"urn") => Scheme::Urn,
+            _ => {
+                let is_scheme = |b: &u8| b.is_ascii_alphanumeric() || b"+-.".contains(b);
+                if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !scheme.iter().all(is_scheme) {
+                    return Err(BadUri::Scheme);
+                }
+                Scheme::Other
+            }
+        };
+        match scheme {
+            Scheme::Sip | Scheme::Sips => parts.read_sip(rest)?,
+            Scheme::Tel => parts.read_tel(rest)?,
+            Scheme::Urn | Scheme::Other => {
+                if !rest.iter().all(|b| b.is_ascii_graphic() && !b"<>\"".contains(b)) {
+                    return Err(BadUri::Opaque);
+                }
+            }
+        }
+        Ok((scheme, parts))
+    }
+
     fn read_sip(&mut self, text: &'a [u8]) -> Result<(), BadUri> {
         let (userinfo, at) = syntax::split_where(text, |b| b == b'@');
         let rest = match at {
@@ -557,5 +566,173 @@ fn same_value(a: Option<&str>, b: Option<&str>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => same(a, b, u8::to_ascii_lowercase),
         (a, b) => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> Uri {
+        text.parse().unwrap_or_else(|why| panic!("{text}: {why}"))
+    }
+
+    fn refusal(text: &str) -> Option<BadUri> {
+        text.parse::<Uri>().err()
+    }
+
+    #[test]
+    fn every_part_is_found_where_it_stands() {
+        let uri =
+            uri("sips:+86-10;phone-context=cn:p%40ss@[2001:db8::1]:5061;transport=tcp;lr?Subject=a%20b&X=");
+        assert_eq!(uri.scheme(), Scheme::Sips);
+        assert_eq!(uri.user(), Some("+86-10;phone-context=cn"));
+        assert_eq!(uri.number().as_deref(), Some("+86-10"));
+        assert_eq!(uri.password(), Some("p%40ss"));
+        assert_eq!(uri.host(), Some(Host::Ip("2001:db8::1".parse().unwrap())));
+        assert_eq!(uri.port(), Some(5061));
+        assert_eq!(uri.params().collect::<Vec<_>>(), [("transport", Some("tcp")), ("lr", None)]);
+        assert_eq!(uri.headers().collect::<Vec<_>>(), [("Subject", "a%20b"), ("X", "")]);
+        assert!(uri.is_loose());
+    }
+
+    #[test]
+    fn a_user_may_look_like_a_path_and_a_password_like_a_poem() {
+        let uri = uri(
+            "sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com",
+        );
+        assert_eq!(uri.user(), Some("1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*"));
+        assert_eq!(uri.host(), Some(Host::Name("example.com")));
+    }
+
+    #[test]
+    fn an_escaped_nul_is_a_byte_and_a_broken_escape_a_refusal() {
+        assert_eq!(
+            uri("sip:null-%00-null@example.com").user_unescaped().as_deref(),
+            Some(&b"null-\0-null"[..])
+        );
+        for broken in ["sip:a%@h", "sip:a%4@h", "sip:a%zz@h", "sip:a%4%41@h"] {
+            assert_eq!(refusal(broken), Some(BadUri::User), "{broken}");
+        }
+        assert_eq!(refusal("sip:h;a=%"), Some(BadUri::Param));
+        assert_eq!(refusal("sip:h?a=%1"), Some(BadUri::Header));
+    }
+
+    #[test]
+    fn telephone_numbers_are_read_with_their_separators() {
+        let tel = uri("tel:+1-(201)-555.0123;ext=5");
+        assert_eq!((tel.scheme(), tel.number().as_deref()), (Scheme::Tel, Some("+1-(201)-555.0123")));
+        assert_eq!((tel.user(), tel.host(), tel.param("EXT")), (None, None, Some(Some("5"))));
+        assert_eq!(uri("tel:*21#;phone-context=example.com").number().as_deref(), Some("*21#"));
+        for broken in ["tel:", "tel:+", "tel:-", "tel:+1a", "tel:hello", "tel:+1;", "tel:+1;=x"] {
+            assert!(refusal(broken).is_some(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn what_we_do_not_know_is_kept_as_it_is() {
+        for text in
+            ["urn:service:sos.police", "soap.beep://192.0.2.103:3002", "http://example.com/a?b#c", "x:%zz"]
+        {
+            assert_eq!(uri(text).as_str(), text);
+        }
+        assert_eq!(uri("urn:service:sos").scheme(), Scheme::Urn);
+        assert_eq!(uri("soap.beep:x").scheme(), Scheme::Other);
+    }
+
+    #[test]
+    fn what_is_no_uri_is_refused() {
+        use BadUri::{Host, Opaque, Param, Port, Scheme, User};
+        for (text, why) in [
+            ("", Scheme),
+            ("sip", Scheme),
+            ("sip:", Scheme),
+            ("<sip:a@b>", Scheme),
+            ("1sip:a", Scheme),
+            (":a", Scheme),
+            ("sip:@b", User),
+            ("sip:a b@c", User),
+            ("sip:a\r\nb@c", User),
+            ("sip:b\u{e9}@c", User),
+            ("sip:a@", Host),
+            ("sip:a@b c", Host),
+            ("sip:a@[::1", Host),
+            ("sip:a@[1.2.3.4]", Host),
+            ("sip:a@[::1]x", Host),
+            ("sip:a@b:", Port),
+            ("sip:a@b:65536", Port),
+            ("sip:a@b:-1", Port),
+            ("sip:2001:db8::10", Port),
+            ("sip:b;", Param),
+            ("sip:b;;lr", Param),
+            ("sip:b;x=", Param),
+            ("x:a b", Opaque),
+            ("x:a\0", Opaque),
+        ] {
+            assert_eq!(refusal(text), Some(why), "{text:?}");
+        }
+    }
+
+    /// RFC 3261 §19.1.4, its examples and a few of its sentences.
+    #[test]
+    fn equivalence_is_the_rfcs() {
+        for (a, b) in [
+            ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;newparam=5"),
+            (
+                "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+                "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
+            ),
+            (
+                "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
+                "sip:alice@atlanta.com?priority=urgent&subject=project%20x",
+            ),
+            ("sip:a@[2001:db8::1]", "sip:a@[2001:DB8:0::1]"),
+            ("tel:+1-201-555-0123;a=b;ext=1", "tel:+12015550123;EXT=1;a=B"),
+            ("HTTP://a/B", "http://a/B"),
+        ] {
+            assert!(uri(a).is_equivalent(&uri(b)) && uri(b).is_equivalent(&uri(a)), "{a} {b}");
+        }
+        for (a, b) in [
+            ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
+            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp"),
+            ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
+            ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
+            ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off"),
+            ("sip:bob@biloxi.com", "sips:bob@biloxi.com"),
+            ("sip:a%3Bb@h", "sip:a;b@h"),
+            ("sip:bob:x@h", "sip:bob@h"),
+            ("sip:bob@h", "sip:h"),
+            ("sip:h;maddr=1.2.3.4", "sip:h"),
+            ("tel:+1;ext=1", "tel:+1"),
+            ("http://a/B", "http://a/b"),
+        ] {
+            assert!(!uri(a).is_equivalent(&uri(b)) && !uri(b).is_equivalent(&uri(a)), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn what_we_put_into_a_uri_stays_in_its_place() {
+        let at = "203.0.113.5:5060".parse().unwrap();
+        assert_eq!(
+            Uri::sip("100@x\r\nVia: <y>;", at).as_str(),
+            "sip:100%40x%0D%0AVia%3A%20%3Cy%3E;@203.0.113.5:5060"
+        );
+        assert_eq!(Uri::sip("", "[fe80::1%3]:5060".parse().unwrap()).as_str(), "sip:[fe80::1]:5060");
+        assert_eq!(Uri::sip_at("a", "2001:db8::1", Some(9)).unwrap().as_str(), "sip:a@[2001:db8::1]:9");
+        assert_eq!(Uri::sip_at("a", "b;lr", None), Err(BadUri::Host));
+        let base = uri("sip:a@b;Transport=udp;x?h=1");
+        assert_eq!(base.with_param("transport", Some("tc;p")).as_str(), "sip:a@b;x;transport=tc%3Bp?h=1");
+        assert_eq!(uri("sip:a@b?h=1").with_param("lr", None).as_str(), "sip:a@b;lr?h=1");
+        assert_eq!(uri("tel:1").with_param("ext", Some("7")).as_str(), "tel:1;ext=7");
+        assert_eq!(uri("urn:a:b").with_param("ext", Some("7")).as_str(), "urn:a:b");
+    }
+
+    #[test]
+    fn a_logged_uri_does_not_give_its_user_away() {
+        assert_eq!(format!("{:?}", uri("sip:+8613911112222@h;x=1")), "sip:+86*********22@h;x=1");
     }
 }

@@ -1,0 +1,261 @@
+//! One dialog: RFC 3261 §12.
+//!
+//! It builds requests that the peer will recognise (tags, counts, loose and strict routes) and
+//! tells the peer's requests that are in order from those that are not. It knows where the next
+//! one goes, NAT and lost streams included, without DNS.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+
+use super::{CSeq, Headers, Hop, Host, Method, Name, NameAddr, Request, Response, Transport, Uri};
+
+/// Where a call's two ends stand to each other.
+#[derive(Clone, Debug)]
+pub struct Dialog {
+    role: Role,
+    call_id: Bytes,
+    /// From of our requests, tag and all.
+    local: NameAddr,
+    /// To of our requests. Without a tag where the peer is of RFC 2543's time.
+    remote: NameAddr,
+    local_count: u32,
+    /// `None` until the peer's first request.
+    remote_count: Option<u32>,
+    /// Nearest first.
+    routes: Vec<NameAddr>,
+    /// The peer's Contact.
+    target: Uri,
+    /// The way the peer's messages come.
+    flow: Hop,
+    wayback: Wayback,
+}
+
+/// Who owns the Call-ID (RFC 3261 §14.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Caller,
+    Callee,
+}
+
+/// How requests within the dialog find the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wayback {
+    /// To its route or Contact, as RFC 3261 has it, unless that is a name or an address that
+    /// cannot be meant from where it came.
+    Target,
+    /// Always the way it came: phones sit behind NATs whose addresses they do not know.
+    Flow,
+}
+
+/// A request of the peer's that must not be obeyed: 500 (RFC 3261 §12.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfOrder;
+
+impl Dialog {
+    /// The caller's INVITE, which we answer with `tag`. `None` if it names no place for our
+    /// requests (§12.1.1: exactly one Contact, and that a sip URI) or its routes cannot be read.
+    pub fn callee(invite: &Request, tag: &str, flow: Hop, wayback: Wayback) -> Option<Self> {
+        let headers = &invite.headers;
+        let contact = contact(headers)?;
+        let routes = headers.record_routes().ok()?;
+        Some(Self {
+            role: Role::Callee,
+            call_id: Bytes::copy_from_slice(&headers.call_id().ok()?),
+            local: headers.to().ok()?.with_tag(tag).detached(),
+            remote: headers.from().ok()?.detached(),
+            local_count: 0,
+            remote_count: Some(headers.cseq().ok()?.number),
+            routes: routes.iter().map(NameAddr::detached).collect(),
+            target: contact,
+            flow,
+            wayback,
+        })
+    }
+
+    /// A response above 100 with a tag, or any 2xx, to our INVITE. Where its Contact is missing,
+    /// which it must not be, requests go where the INVITE went.
+    pub fn caller(invite: &Request, response: &Response, flow: Hop, wayback: Wayback) -> Option<Self> {
+        let mut routes = response.headers.record_routes().ok()?;
+        // §12.1.2: the callee saw them nearest to itself first.
+        routes.reverse();
+        Some(Self {
+            role: Role::Caller,
+            call_id: Bytes::copy_from_slice(&invite.headers.call_id().ok()?),
+            local: invite.headers.from().ok()?.detached(),
+            remote: response.headers.to().ok()?.detached(),
+            local_count: invite.headers.cseq().ok()?.number,
+            remote_count: None,
+            routes: routes.iter().map(NameAddr::detached).collect(),
+            target: contact(&response.headers).unwrap_or_else(|| invite.uri.detached()),
+            flow,
+            wayback,
+        })
+    }
+
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    pub fn flow(&self) -> Hop {
+        self.flow
+    }
+
+    pub fn remote_tag(&self) -> Option<Bytes> {
+        self.remote.tag()
+    }
+
+    /// Whether a request of the peer's with these headers is within this dialog.
+    pub fn is_of(&self, headers: &Headers) -> bool {
+        headers.call_id().is_ok_and(|call_id| call_id == self.call_id)
+            && headers.to().is_ok_and(|to| to.tag() == self.local.tag())
+            && headers.from().is_ok_and(|from| from.tag() == self.remote.tag())
+    }
+
+    /// Counts a request of the peer's, ACK and CANCEL apart. An equal count is refused too:
+    /// repetitions end in their transaction, so this is another request under a used number.
+    pub fn count(&mut self, number: u32) -> Result<(), OutOfOrder> {
+        if self.remote_count.is_some_and(|last| number <= last) {
+            return Err(OutOfOrder);
+        }
+        self.remote_count = Some(number);
+        Ok(())
+    }
+
+    /// An INVITE or UPDATE, or the 2xx to one, may move the peer (§12.2.1.2, §12.2.2).
+    pub fn refresh_target(&mut self, headers: &Headers, came_by: Hop) {
+        if let Some(contact) = contact(headers) {
+            self.target = contact;
+        }
+        self.flow = came_by;
+    }
+
+    /// The stream the dialog ran over is no more.
+    pub fn forget_stream(&mut self) {
+        self.flow.stream = None;
+    }
+
+    /// The next request of ours, without Via, Contact and body (§12.2.1.1).
+    pub fn request(&mut self, method: Method) -> Request {
+        let number = self.next_number();
+        self.numbered(method, number)
+    }
+
+    /// The ACK to a 2xx; it carries the INVITE's number (§13.2.2.4).
+    pub fn ack(&self, number: u32) -> Request {
+        self.numbered(Method::Ack, number)
+    }
+
+    /// The number of the next request, for one that goes again because the peer asked who we are.
+    pub fn next_number(&mut self) -> u32 {
+        self.local_count = self.local_count.wrapping_add(1) & 0x7fff_ffff;
+        self.local_count
+    }
+
+    /// The 2xx came: an early dialog takes what it says (§13.2.2.4) and keeps its counts.
+    pub fn confirm(&mut self, confirmed: Self) {
+        let remote_count = self.remote_count;
+        *self = Self { remote_count, ..confirmed };
+    }
+
+    fn numbered(&self, method: Method, number: u32) -> Request {
+        let (uri, routes): (Uri, Vec<_>) = match self.routes.split_first() {
+            None => (self.target.clone(), vec![]),
+            Some((first, _)) if first.uri.is_loose() => {
+                (self.target.clone(), self.routes.iter().map(Into::into).collect())
+            }
+            // A strict router wants itself in the Request-URI and the target last.
+            Some((first, rest)) => {
+                let target = NameAddr::new(self.target.clone());
+                (first.uri.clone(), rest.iter().chain([&target]).map(Into::into).collect())
+            }
+        };
+        let cseq = CSeq::new(number, method.clone());
+        let mut request = Request::new(method, uri);
+        for route in routes {
+            let route: super::Value = route;
+            request.headers.push(Name::Route, route);
+        }
+        request
+            .with(Name::MaxForwards, 70)
+            .with(Name::From, &self.local)
+            .with(Name::To, &self.remote)
+            .with(Name::CallId, super::Value::new(self.call_id.clone()).unwrap_or_else(|_| "".into()))
+            .with(Name::CSeq, cseq)
+    }
+
+    /// Where the next request goes.
+    ///
+    /// A name cannot be looked up here, so it means the way the peer came. Neither can a private
+    /// address be reached when the peer came from a public one: it sits behind a NAT.
+    pub fn next_hop(&self) -> Hop {
+        let flow = self.flow;
+        let next = self.routes.first().map_or(&self.target, |route| &route.uri);
+        let Some(address) = address(next) else { return self.without_lost_stream() };
+        if self.wayback == Wayback::Flow || is_behind_nat(address.ip(), flow.remote.ip()) {
+            return self.without_lost_stream();
+        }
+        let transport = transport(next);
+        if transport == flow.transport
+            && (address == flow.remote || (flow.stream.is_some() && address.ip() == flow.remote.ip()))
+        {
+            return flow;
+        }
+        // Another transport than the peer came by means another listener of ours, which is not
+        // known here; what it came by works.
+        if transport != flow.transport {
+            return self.without_lost_stream();
+        }
+        Hop { remote: address, stream: None, ..flow }
+    }
+
+    /// The way the peer came; over TCP, when that stream is lost, the port it says it listens on.
+    fn without_lost_stream(&self) -> Hop {
+        let mut hop = self.flow;
+        if hop.transport == Transport::Tcp && hop.stream.is_none() {
+            hop.remote.set_port(self.target.port().unwrap_or(5060));
+        }
+        hop
+    }
+}
+
+/// The one Contact a dialog needs, if it is one we can send to.
+fn contact(headers: &Headers) -> Option<Uri> {
+    let mut contacts = headers.name_addrs(Name::Contact);
+    match (contacts.next(), contacts.next()) {
+        (Some(Ok(contact)), None) if contact.uri.is_sip() => Some(contact.uri.detached()),
+        _ => None,
+    }
+}
+
+/// What the URI says of the transport (RFC 3263 §4.1, less DNS).
+pub(super) fn transport(uri: &Uri) -> Transport {
+    match uri.param("transport").flatten() {
+        Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
+        _ => Transport::Udp,
+    }
+}
+
+/// The address a sip URI names. `None` for a name, and for what is not sip.
+pub(super) fn address(uri: &Uri) -> Option<SocketAddr> {
+    if !uri.is_sip() {
+        return None;
+    }
+    let ip = uri.host().and_then(Host::ip)?;
+    Some(SocketAddr::new(ip, uri.port().unwrap_or(5060)))
+}
+
+fn is_behind_nat(said: IpAddr, came_from: IpAddr) -> bool {
+    said.is_unspecified() || (is_private(said) && !is_private(came_from))
+}
+
+fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => {
+            // RFC 6598: carriers' own NATs.
+            let is_shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64;
+            v4.is_private() || v4.is_loopback() || v4.is_link_local() || is_shared
+        }
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
