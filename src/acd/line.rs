@@ -36,10 +36,6 @@ impl<K> Default for Line<K> {
 }
 
 impl<K: Copy + Ord> Line<K> {
-    pub fn len(&self) -> usize {
-        self.size(self.root)
-    }
-
     pub fn is_empty(&self) -> bool {
         self.root == NIL
     }
@@ -234,7 +230,7 @@ mod tests {
                 plain.insert(key);
             }
             let probe = mint.u32() % 700;
-            assert_eq!(line.len(), plain.len());
+            assert_eq!(line.size(line.root), plain.len());
             assert_eq!(line.first(), plain.first());
             assert_eq!(line.first_from(&probe), plain.range(probe..).next());
             assert_eq!(line.before(&probe), plain.range(..probe).count());

@@ -813,3 +813,602 @@ fn span(since: i64, now: Mono) -> Duration {
 fn count<T>(things: &[T]) -> u32 {
     things.len() as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::State;
+    use super::agent::Initial;
+    use super::*;
+
+    struct Centre {
+        queues: Vec<queue::Spec>,
+        agents: Vec<agent::Spec>,
+    }
+
+    /// Two queues with every default, two agents in both, ready from the start; Ann came first.
+    fn centre() -> Centre {
+        let agent = |name: &str| agent::Spec {
+            queues: vec!["sales".into(), "cards".into()],
+            initial: Initial::Ready,
+            ..agent::Spec::new(name.into())
+        };
+        let queue = |name: &str| queue::Spec::new(name.into());
+        Centre { queues: vec![queue("sales"), queue("cards")], agents: vec![agent("ann"), agent("bob")] }
+    }
+
+    /// The same without Bob.
+    fn ann_alone() -> Centre {
+        let mut centre = centre();
+        centre.agents.pop();
+        centre
+    }
+
+    fn input(words: &[&str]) -> Input {
+        let id = |word: &str| ContactId(word.parse().unwrap());
+        match *words {
+            ["call", contact, queue, ref more @ ..] => {
+                let mut enqueue = Enqueue {
+                    contact: id(contact),
+                    queue: queue.into(),
+                    skills: BTreeMap::new(),
+                    priority: 0,
+                    waited: Duration::ZERO,
+                };
+                for word in more {
+                    match word.split_once('=').unwrap() {
+                        ("priority", n) => enqueue.priority = n.parse().unwrap(),
+                        ("waited", n) => enqueue.waited = Duration::from_secs(n.parse().unwrap()),
+                        (skill, level) => {
+                            enqueue.skills.insert(skill.into(), level.parse().unwrap());
+                        }
+                    }
+                }
+                Input::Enqueue(enqueue)
+            }
+            ["abandon", contact] => Input::Abandon { contact: id(contact) },
+            ["answer", contact, agent] => Input::Answer { contact: id(contact), agent: agent.into() },
+            ["decline", contact, agent] => Input::Decline { contact: id(contact), agent: agent.into() },
+            ["fail", contact, agent] => Input::Fail { contact: id(contact), agent: agent.into() },
+            ["release", contact, agent] => Input::Release { contact: id(contact), agent: agent.into() },
+            ["wrapped-up", contact, agent] => Input::WrappedUp { contact: id(contact), agent: agent.into() },
+            ["extend", contact, agent, by] => Input::Extend {
+                contact: id(contact),
+                agent: agent.into(),
+                by: Duration::from_secs(by.parse().unwrap()),
+            },
+            ["ready", agent] => Input::Wish { agent: agent.into(), wish: Wish::Ready },
+            ["log-out", agent] => {
+                Input::Wish { agent: agent.into(), wish: Wish::NotReady(Reason::LoggedOut) }
+            }
+            ["break", agent] => {
+                Input::Wish { agent: agent.into(), wish: Wish::NotReady(Reason::Named("break".into())) }
+            }
+            ["busy", agent] => Input::Busy { agent: agent.into() },
+            ["idle", agent] => Input::Idle { agent: agent.into() },
+            _ => panic!("no such happening: {words:?}"),
+        }
+    }
+
+    fn line(secs: u64, output: Output) -> String {
+        let what = match output {
+            Output::Offer { contact, agent, .. } => format!("offer {} to {agent}", contact.0),
+            Output::Withdraw { contact, agent, why } => {
+                format!("withdraw {} from {agent}: {why:?}", contact.0)
+            }
+            Output::Overflow { contact, why, .. } => format!("overflow {}: {why:?}", contact.0),
+            Output::Position { contact, position, of, .. } => format!("{} is {position} of {of}", contact.0),
+            Output::State { agent, state } => match state {
+                State::NotReady { reason } => format!("{agent} not ready: {reason:?}"),
+                State::Ready => format!("{agent} ready"),
+                // The offer's own line says it.
+                State::Offered { .. } => return String::new(),
+                State::Talking { contact } => format!("{agent} talks to {}", contact.0),
+                State::WrapUp { remaining, .. } => format!("{agent} wraps up for {}", remaining.as_secs()),
+                State::Busy => format!("{agent} busy"),
+            },
+        };
+        format!("{secs:>3} {what}\n")
+    }
+
+    /// Plays a script of `seconds happening` lines, firing timers on the way, and writes down what the
+    /// router did. `without` reloads the configuration without that queue or agent. Ends when nothing is due.
+    fn play(mut centre: Centre, script: &str) -> String {
+        let start = Mono::ZERO;
+        let mut router = Router::new();
+        let mut transcript = String::new();
+        router.configure(start, centre.queues.clone(), centre.agents.clone());
+        while router.poll_output().is_some() {}
+
+        let mut script: VecDeque<Vec<&str>> =
+            script.lines().map(|line| line.split_whitespace().collect()).collect();
+        script.retain(|words| !words.is_empty());
+        loop {
+            let next_input =
+                script.front().map(|words| start + Duration::from_secs(words[0].parse().unwrap()));
+            let now = match (next_input, router.poll_timeout()) {
+                (Some(input), Some(timer)) => input.min(timer),
+                (Some(at), None) | (None, Some(at)) => at,
+                (None, None) => return transcript,
+            };
+            // A timeout is due before an input that comes at the same moment.
+            if router.poll_timeout() == Some(now) {
+                router.handle_timeout(now);
+            } else if let Some(words) = script.pop_front() {
+                match words[1..] {
+                    ["without", name] => {
+                        centre.queues.retain(|queue| queue.id.as_str() != name);
+                        centre.agents.retain(|agent| agent.id.as_str() != name);
+                        router.configure(now, centre.queues.clone(), centre.agents.clone());
+                    }
+                    ref words => router.handle_input(now, input(words)),
+                }
+            }
+            while let Some(output) = router.poll_output() {
+                transcript += &line((now - start).as_secs(), output);
+            }
+        }
+    }
+
+    #[track_caller]
+    fn transcript(centre: Centre, script: &str, expected: &str) {
+        let expected: String =
+            expected.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| format!("{l}\n")).collect();
+        let played = play(centre, script);
+        let played: String = played.lines().map(|l| format!("{}\n", l.trim())).collect();
+        assert!(played == expected, "played:\n{played}\nexpected:\n{expected}");
+    }
+
+    #[test]
+    fn unanswered_offer_goes_to_the_next_agent() {
+        transcript(
+            centre(),
+            "5 call 7 sales
+             24 answer 7 bob",
+            "5 offer 7 to ann
+             20 withdraw 7 from ann: Rona
+             20 ann not ready: Rona
+             20 offer 7 to bob
+             24 bob talks to 7",
+        );
+    }
+
+    #[test]
+    fn rung_out_caller_stands_before_those_who_came_later() {
+        transcript(
+            ann_alone(),
+            "0 call 1 sales
+             1 call 2 sales
+             2 call 3 sales priority=1
+             20 ready ann
+             21 abandon 3
+             22 decline 1 ann",
+            "0 offer 1 to ann
+             1 2 is 1 of 1
+             2 3 is 1 of 2
+             15 withdraw 1 from ann: Rona
+             15 ann not ready: Rona
+             15 1 is 2 of 3
+             20 ann ready
+             20 offer 3 to ann
+             21 withdraw 3 from ann: Abandoned
+             21 ann ready
+             21 offer 1 to ann
+             22 withdraw 1 from ann: Declined
+             22 ann not ready: Declined
+             22 1 is 1 of 2",
+        );
+    }
+
+    #[test]
+    fn caller_who_waited_elsewhere_is_placed_by_all_its_wait() {
+        transcript(
+            ann_alone(),
+            "0 break ann
+             1 call 1 sales
+             5 call 2 sales waited=10",
+            "0 ann not ready: Named(\"break\")
+             1 1 is 1 of 1
+             5 2 is 1 of 2",
+        );
+    }
+
+    #[test]
+    fn next_contact_waits_for_wrap_up_whichever_queue_it_is_in() {
+        transcript(
+            ann_alone(),
+            "0 call 7 sales
+             2 answer 7 ann
+             3 call 8 cards
+             60 release 7 ann
+             91 answer 8 ann",
+            "0 offer 7 to ann
+             2 ann talks to 7
+             3 8 is 1 of 1
+             60 ann wraps up for 30
+             90 ann ready
+             90 offer 8 to ann
+             91 ann talks to 8",
+        );
+    }
+
+    #[test]
+    fn wrap_up_ends_with_the_disposition_and_lasts_longer_on_request() {
+        transcript(
+            ann_alone(),
+            "0 call 1 sales
+             0 answer 1 ann
+             10 release 1 ann
+             20 extend 1 ann 60
+             50 wrapped-up 2 ann
+             51 wrapped-up 1 ann",
+            "0 offer 1 to ann
+             0 ann talks to 1
+             10 ann wraps up for 30
+             20 ann wraps up for 80
+             51 ann ready",
+        );
+    }
+
+    #[test]
+    fn break_asked_for_during_the_conversation_begins_after_wrap_up() {
+        transcript(
+            ann_alone(),
+            "0 call 1 sales
+             1 answer 1 ann
+             2 call 2 sales
+             3 break ann
+             10 release 1 ann",
+            "0 offer 1 to ann
+             1 ann talks to 1
+             2 2 is 1 of 1
+             10 ann wraps up for 30
+             40 ann not ready: Named(\"break\")",
+        );
+    }
+
+    #[test]
+    fn unreachable_phone_is_no_ring_no_answer() {
+        transcript(
+            centre(),
+            "0 call 1 sales
+             1 fail 1 ann
+             2 answer 1 bob",
+            "0 offer 1 to ann
+             1 withdraw 1 from ann: Unreachable
+             1 ann not ready: Unreachable
+             1 offer 1 to bob
+             2 bob talks to 1",
+        );
+    }
+
+    #[test]
+    fn declined_contact_does_not_ring_the_same_phone_again() {
+        transcript(
+            ann_alone(),
+            "0 call 1 sales
+             1 decline 1 ann
+             30 ready ann
+             31 answer 1 ann",
+            "0 offer 1 to ann
+             1 withdraw 1 from ann: Declined
+             1 ann not ready: Declined
+             1 1 is 1 of 1
+             30 ann ready
+             30 offer 1 to ann
+             31 ann talks to 1",
+        );
+    }
+
+    #[test]
+    fn hang_up_while_ringing_costs_the_agent_no_idle_place() {
+        transcript(
+            centre(),
+            "5 call 1 sales
+             6 abandon 1
+             7 call 2 sales
+             8 answer 2 ann",
+            "5 offer 1 to ann
+             6 withdraw 1 from ann: Abandoned
+             6 ann ready
+             7 offer 2 to ann
+             8 ann talks to 2",
+        );
+    }
+
+    #[test]
+    fn late_answer_changes_nothing() {
+        transcript(
+            centre(),
+            "0 call 1 sales
+             15 answer 1 ann
+             16 answer 1 ann
+             17 answer 1 bob
+             18 decline 1 bob
+             19 abandon 1",
+            "0 offer 1 to ann
+             15 withdraw 1 from ann: Rona
+             15 ann not ready: Rona
+             15 offer 1 to bob
+             17 bob talks to 1",
+        );
+    }
+
+    #[test]
+    fn priority_comes_before_wait_and_wait_before_anything_over_all_queues() {
+        transcript(
+            ann_alone(),
+            "0 busy ann
+             1 call 1 sales
+             2 call 2 cards
+             3 call 3 cards priority=1
+             4 idle ann
+             5 answer 3 ann
+             6 release 3 ann
+             7 wrapped-up 3 ann
+             8 abandon 1",
+            "0 ann busy
+             1 1 is 1 of 1
+             2 2 is 1 of 1
+             3 3 is 1 of 2
+             4 ann ready
+             4 offer 3 to ann
+             5 ann talks to 3
+             6 ann wraps up for 30
+             7 ann ready
+             7 offer 1 to ann
+             8 withdraw 1 from ann: Abandoned
+             8 ann ready
+             8 offer 2 to ann
+             23 withdraw 2 from ann: Rona
+             23 ann not ready: Rona
+             23 2 is 1 of 1",
+        );
+    }
+
+    #[test]
+    fn level_too_low_is_no_skill_and_level_too_high_no_merit() {
+        let mut centre = centre();
+        centre.queues[0].skills.insert("zh".into(), 4);
+        for (agent, level) in centre.agents.iter_mut().zip([4, 9]) {
+            agent.skills.insert("zh".into(), level);
+        }
+        transcript(
+            centre,
+            "0 call 1 sales
+             1 call 2 sales zh=9
+             2 abandon 2
+             3 call 3 sales zh=10
+             4 call 4 sales loans=1
+             5 answer 1 ann",
+            "0 offer 1 to ann
+             1 offer 2 to bob
+             2 withdraw 2 from bob: Abandoned
+             2 bob ready
+             3 3 is 1 of 1
+             4 4 is 2 of 2
+             5 ann talks to 1",
+        );
+    }
+
+    #[test]
+    fn fewest_contacts_goes_before_longest_idle_where_the_queue_says_so() {
+        let mut centre = centre();
+        centre.queues[0].strategy = super::super::Strategy::FewestContacts;
+        centre.queues[0].wrap_up_s = 0;
+        transcript(
+            centre,
+            "0 call 1 sales
+             1 answer 1 ann
+             2 break bob
+             3 ready bob
+             4 release 1 ann
+             5 busy bob
+             6 idle bob
+             7 call 2 sales
+             8 answer 2 bob",
+            "0 offer 1 to ann
+             1 ann talks to 1
+             2 bob not ready: Named(\"break\")
+             3 bob ready
+             4 ann ready
+             5 bob busy
+             6 bob ready
+             7 offer 2 to bob
+             8 bob talks to 2",
+        );
+    }
+
+    #[test]
+    fn longest_wait_lets_the_ringing_phone_finish() {
+        let mut centre = ann_alone();
+        centre.queues[0].max_wait_s = 20;
+        transcript(
+            centre,
+            "0 busy ann
+             0 call 1 sales
+             1 call 2 sales
+             10 idle ann",
+            "0 ann busy
+             0 1 is 1 of 1
+             1 2 is 2 of 2
+             10 ann ready
+             10 offer 1 to ann
+             21 overflow 2: MaxWait
+             25 withdraw 1 from ann: Rona
+             25 ann not ready: Rona
+             25 overflow 1: MaxWait",
+        );
+    }
+
+    #[test]
+    fn full_queue_takes_who_need_not_wait() {
+        let mut centre = ann_alone();
+        centre.queues[0].max_waiting = 1;
+        transcript(
+            centre,
+            "0 call 1 sales
+             1 call 2 sales
+             2 call 3 sales
+             3 call 4 nowhere
+             4 decline 1 ann",
+            "0 offer 1 to ann
+             1 2 is 1 of 1
+             2 overflow 3: Full
+             3 overflow 4: Unknown
+             4 withdraw 1 from ann: Declined
+             4 ann not ready: Declined
+             4 1 is 1 of 2",
+        );
+    }
+
+    #[test]
+    fn logging_out_gives_the_ringing_contact_back_at_once() {
+        transcript(
+            centre(),
+            "0 call 1 sales
+             1 log-out ann
+             2 answer 1 ann
+             3 answer 1 bob",
+            "0 offer 1 to ann
+             1 withdraw 1 from ann: Unreachable
+             1 ann not ready: LoggedOut
+             1 offer 1 to bob
+             3 bob talks to 1",
+        );
+    }
+
+    #[test]
+    fn own_call_takes_the_agent_out_until_it_ends() {
+        transcript(
+            ann_alone(),
+            "0 call 1 sales
+             1 busy ann
+             5 idle ann
+             6 answer 1 ann
+             7 busy ann
+             8 release 1 ann
+             50 idle ann",
+            "0 offer 1 to ann
+             1 withdraw 1 from ann: Unreachable
+             1 ann busy
+             1 1 is 1 of 1
+             5 ann ready
+             5 offer 1 to ann
+             6 ann talks to 1
+             8 ann wraps up for 30
+             38 ann busy
+             50 ann ready",
+        );
+    }
+
+    #[test]
+    fn removed_queue_overflows_its_line_and_interrupts_nobody() {
+        transcript(
+            centre(),
+            "0 call 1 sales
+             1 answer 1 ann
+             2 call 2 sales
+             3 call 3 sales
+             4 call 4 cards
+             5 without sales
+             6 call 5 sales
+             9 release 1 ann",
+            "0 offer 1 to ann
+             1 ann talks to 1
+             2 offer 2 to bob
+             3 3 is 1 of 1
+             4 4 is 1 of 1
+             5 overflow 3: Removed
+             6 overflow 5: Unknown
+             9 ann wraps up for 30
+             17 withdraw 2 from bob: Rona
+             17 bob not ready: Rona
+             17 overflow 2: Removed
+             39 ann ready
+             39 offer 4 to ann
+             54 withdraw 4 from ann: Rona
+             54 ann not ready: Rona
+             54 4 is 1 of 1",
+        );
+    }
+
+    #[test]
+    fn removed_agent_finishes_its_contact_and_is_gone() {
+        transcript(
+            centre(),
+            "0 call 1 sales
+             1 answer 1 ann
+             2 without ann
+             3 without bob
+             4 ready bob
+             5 call 2 sales
+             6 release 1 ann
+             40 ready ann",
+            "0 offer 1 to ann
+             1 ann talks to 1
+             3 bob not ready: LoggedOut
+             5 2 is 1 of 1
+             6 ann wraps up for 30
+             36 ann not ready: LoggedOut",
+        );
+    }
+
+    #[test]
+    fn any_number_of_skill_combinations_is_forgotten_again() {
+        let mut router = Router::new();
+        let Centre { queues, agents } = centre();
+        router.configure(Mono::ZERO, queues, agents);
+        for n in 0..5000u128 {
+            let skills = BTreeMap::from([(SkillId::from(format!("s{n}").as_str()), 1)]);
+            let (contact, queue) = (ContactId(n), "sales".into());
+            let enqueue = Enqueue { contact, queue, skills, priority: 0, waited: Duration::ZERO };
+            router.handle_input(Mono::ZERO, Input::Enqueue(enqueue));
+            router.handle_input(Mono::ZERO, Input::Abandon { contact });
+        }
+        assert!(router.demands.len() <= 2 + REMEMBERED_DEMANDS);
+        assert!(router.contacts.is_empty());
+    }
+
+    #[test]
+    fn waiting_callers_are_told_what_to_expect_once_the_line_has_moved() {
+        let mut router = Router::new();
+        let Centre { mut queues, agents } = ann_alone();
+        queues[0].wrap_up_s = 0;
+        router.configure(Mono::ZERO, queues, agents);
+        let mut at = |secs: u64, words: &str| {
+            let now = Mono::ZERO + Duration::from_secs(secs);
+            router.handle_input(now, input(&words.split(' ').collect::<Vec<_>>()));
+            let outputs: Vec<_> = std::iter::from_fn(|| router.poll_output()).collect();
+            outputs.into_iter().find_map(|output| match output {
+                Output::Position { expected_wait, .. } => Some(expected_wait.map(|wait| wait.as_secs())),
+                _ => None,
+            })
+        };
+        at(0, "call 1 sales");
+        at(0, "answer 1 ann");
+        assert_eq!(at(10, "call 2 sales"), Some(None));
+        at(40, "release 1 ann");
+        at(40, "answer 2 ann");
+        assert_eq!(at(45, "call 3 sales"), Some(Some(30)));
+        assert_eq!(at(45, "call 4 sales"), Some(Some(60)));
+    }
+
+    #[test]
+    fn spec_refuses_unknown_keys_and_fills_in_the_rest() {
+        let queue: queue::Spec = serde_json::from_str(r#"{"id": "sales"}"#).unwrap();
+        assert_eq!(queue, queue::Spec::new("sales".into()));
+        let agent: agent::Spec = serde_json::from_str(r#"{"id": "ann", "skills": {"zh": 3}}"#).unwrap();
+        assert_eq!(agent.skills, BTreeMap::from([("zh".into(), 3)]));
+        assert!(serde_json::from_str::<queue::Spec>(r#"{"id": "sales", "ring_time": 15}"#).is_err());
+        assert!(serde_json::from_str::<agent::Spec>(r#"{"id": "ann", "queue": "sales"}"#).is_err());
+    }
+
+    #[test]
+    fn reason_of_our_own_is_read_back_as_such() {
+        for reason in [Reason::LoggedOut, Reason::Rona, Reason::Unreachable, Reason::Declined] {
+            let text = serde_json::to_string(&reason).unwrap();
+            assert_eq!(serde_json::from_str::<Reason>(&text).unwrap(), reason);
+        }
+        assert_eq!(serde_json::from_str::<Reason>(r#""lunch""#).unwrap(), Reason::Named("lunch".into()));
+    }
+}
