@@ -125,7 +125,8 @@ pub enum Output {
     State { agent: AgentId, state: State },
     /// The contact leaves the queue unserved; it is no longer the router's.
     Overflow { contact: ContactId, queue: QueueId, why: Overflow },
-    /// The contact's place in line, 1 is next. Told when it joins, and on request.
+    /// The contact's place in line, 1 is next. Told when it joins or comes back to it, and on request by
+    /// [`Router::position`].
     Position {
         contact: ContactId,
         queue: QueueId,

@@ -997,7 +997,7 @@ fn run(seed: u8, happenings: u64, fault: Option<Fault>) -> Result<(Counts, Count
 fn the_router_does_what_the_naive_one_does() {
     let (mut happenings, mut outcomes) = (Counts::new(), Counts::new());
     for seed in 0..5 {
-        let (happened, came) = run(seed, 24_000, None).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let (happened, came) = run(seed, 21_000, None).unwrap_or_else(|wrong| panic!("{wrong}"));
         happened.into_iter().for_each(|(kind, n)| *happenings.entry(kind).or_default() += n);
         came.into_iter().for_each(|(kind, n)| *outcomes.entry(kind).or_default() += n);
     }

@@ -31,8 +31,8 @@ pub struct Spec {
     /// Seconds an agent has after the conversation, 0 for none. Default 30.
     #[serde(default = "Spec::wrap_up_s")]
     pub wrap_up_s: u32,
-    /// Seconds a contact may wait in this queue before it overflows, counted from when it joined this one,
-    /// whatever it waited elsewhere; 0 for ever. Default 0.
+    /// Seconds a contact may wait before it overflows, counted from when it joined this queue, whatever
+    /// it waited elsewhere; 0 for ever. Default 0.
     #[serde(default)]
     pub max_wait_s: u32,
     /// Contacts that may stand in line; one that is offered at once or comes back to its place is never

@@ -4,15 +4,19 @@
 //! What the layer above may rely on:
 //! * Every input names its contact and does nothing when it no longer applies. A late `Answer` is told
 //!   by its outcome: no [`State::Talking`] follows.
-//! * A contact comes back from an offer to the place of its original wait and priority. An offer once made
-//!   is let finish: neither the longest wait nor a reload takes a ringing phone away; the contact overflows when it comes back.
-//! * Who fails an offer by its own doing (ring no answer, declined, unreachable) becomes not ready until it
-//!   says otherwise: the same phone is never rung for the same contact in a circle. The caller's hang-up costs the agent nothing, not even its place among the idle.
-//! * What an agent wishes while a contact holds it comes true after wrap-up. Only logging out ends an offer at once.
+//! * A contact comes back from an offer to the place of its original wait and priority. An offer once
+//!   made is let finish: neither the longest wait nor a reload takes a ringing phone away; the contact
+//!   overflows when it comes back.
+//! * Who fails an offer by its own doing (ring no answer, declined, unreachable) becomes not ready
+//!   until it says otherwise, so the same phone is never rung for the same contact in a circle. The
+//!   caller's hang-up costs the agent nothing, not even its place among the idle.
+//! * What an agent wishes while a contact holds it comes true after wrap-up. Only logging out and a
+//!   call of its own end an offer at once.
 //!
-//! Cost: contacts are grouped by what they demand (queue and skills), and a ready agent is listed with every demand it
-//! meets. With *d* demands met by an agent, an event costs O(d log n) in the worst case, whatever the numbers of agents and contacts *n*; a
-//! contact's arrival O(log n), and its position O(log n) for each demand of its queue. A combination of skills never asked for before costs one look at the queue's agents; a
+//! Cost: contacts are grouped by what they demand (queue and skills), and a ready agent is listed with
+//! every demand it meets. Where *d* is the number of demands one agent meets, an event costs O(d log n),
+//! and a place in line O(log n) for each demand of its queue, however many agents and contacts *n*
+//! there are. A combination of skills not asked for lately costs one look at the queue's agents; a
 //! reload costs O(n log n).
 
 use std::cmp::Reverse;
@@ -31,8 +35,8 @@ use crate::base::{AgentId, ContactId, Mono, QueueId, SkillId};
 #[cfg(doc)]
 use super::State;
 
-/// For look-up; where it is walked, the result is sorted. Its hash has no random key, so a replay is exact; ids are minted or configured
-/// by us, so nobody can choose them to collide.
+/// For look-up; where it is walked, the result is sorted. Its hash has no random key, so a replay is
+/// exact; ids are minted or configured by us, so nobody can choose them to collide.
 type Index<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 /// Demands of one queue, beyond which those that nobody has at the moment are forgotten.
@@ -72,7 +76,8 @@ enum Stage {
     Talking,
 }
 
-/// Whose time is over. Of those due at one moment agents come first, so that the contact they give back is still in time.
+/// Whose time is over. Of those due at one moment agents come first: whose wrap-up ends just then can
+/// still take the contact whose patience does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     Agent(u32),
@@ -98,10 +103,13 @@ impl Router {
         Self::default()
     }
 
-    /// Makes these the queues and agents; again on every reload. Contacts keep their places and conversations.
+    /// Makes these the queues and agents; again on every reload. Contacts keep their places and their
+    /// conversations.
     ///
-    /// A queue that is gone overflows its line ([`Overflow::Removed`]). An agent that is gone finishes the contact that
-    /// holds it. One that stays keeps its state; new limits hold from now on, for who waits already too. Of specs with one id the last holds.
+    /// A queue that is gone overflows its line ([`Overflow::Removed`]). An agent that is gone finishes
+    /// the contact that holds it; its last state is not ready, logged out. One that stays keeps its
+    /// state, one that is new tells its first. New limits hold from now on, for who waits already too;
+    /// an offer or conversation keeps the times it began with. Of specs with one id the last holds.
     pub fn configure(
         &mut self,
         now: Mono,
@@ -266,12 +274,10 @@ impl Router {
                 None
             }
             Stage::Offered { agent } => {
-                let place_lost = fault!(self, IdlePlaceLost);
-                self.end_offer(now, agent, Withdrawal::Abandoned, |a| {
-                    if place_lost {
-                        a.idle_since = now;
-                    }
-                });
+                if fault!(self, IdlePlaceLost) {
+                    self.agents[agent as usize].idle_since = now;
+                }
+                self.end_offer(now, agent, Withdrawal::Abandoned, |_| {});
                 Some(agent)
             }
             Stage::Talking => return,
@@ -584,7 +590,7 @@ impl Router {
         }
     }
 
-    /// Takes every index apart, to be built anew; returns who stood in line, in the order of their turns.
+    /// Takes every index apart, to be built anew; returns who stood in line, in turn.
     fn dissolve(&mut self) -> Vec<Turn> {
         let waiting = self.contacts.iter().filter(|(_, c)| matches!(c.stage, Stage::Waiting { .. }));
         let mut line: Vec<_> = waiting.map(|(&id, c)| c.turn(id, &self.queues[c.queue as usize])).collect();
@@ -816,9 +822,9 @@ fn count<T>(things: &[T]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
-    use super::agent::Initial;
     use super::*;
+    use crate::acd::agent::Initial;
+    use crate::acd::{State, Strategy};
 
     struct Centre {
         queues: Vec<queue::Spec>,
@@ -911,7 +917,8 @@ mod tests {
     }
 
     /// Plays a script of `seconds happening` lines, firing timers on the way, and writes down what the
-    /// router did. `without` reloads the configuration without that queue or agent. Ends when nothing is due.
+    /// router did. `without` reloads the configuration without that queue or agent. Ends when nothing
+    /// is due.
     fn play(mut centre: Centre, script: &str) -> String {
         let start = Mono::ZERO;
         let mut router = Router::new();
@@ -1193,7 +1200,7 @@ mod tests {
     #[test]
     fn fewest_contacts_goes_before_longest_idle_where_the_queue_says_so() {
         let mut centre = centre();
-        centre.queues[0].strategy = super::super::Strategy::FewestContacts;
+        centre.queues[0].strategy = Strategy::FewestContacts;
         centre.queues[0].wrap_up_s = 0;
         transcript(
             centre,

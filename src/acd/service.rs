@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::Mono;
 
-/// The field divides in several ways and calls each of them the service level; so the formula has a name.
+/// The field divides in several ways and calls each of them the service level; so the formula has a
+/// name.
 ///
 /// For 1000 answered, 860 of them in time, 60 abandoned, 20 of them in time, they give
 /// 83.0 %, 86.0 %, 81.1 % and 82.7 %.
@@ -20,7 +21,8 @@ pub enum Formula {
     /// Answered in time ÷ (answered + abandoned): every abandoned contact is a failure.
     #[default]
     OfAll,
-    /// Answered in time ÷ (answered + abandoned too late): who left within the threshold does not count.
+    /// Answered in time ÷ (answered + abandoned too late): who left within the threshold does not
+    /// count.
     OfPatient,
 }
 
