@@ -4,11 +4,23 @@
 //! plain values with ids and durations, never handles or instants: one day they may come from
 //! another node than the router's.
 
+pub mod agent;
+mod line;
+#[cfg(test)]
+mod model;
+pub mod queue;
+mod router;
+mod service;
+mod strategy;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::router::Router;
+pub use self::service::{Counts, Formula};
+pub use self::strategy::Strategy;
 use crate::base::{AgentId, ContactId, QueueId, SkillId};
 
 /// 1 (knows a little) to 10 (knows all).
@@ -95,6 +107,8 @@ pub enum Reason {
     Rona,
     /// The phone could not be reached when an offer was made.
     Unreachable,
+    /// It refused an offer by hand.
+    Declined,
     /// In the agent's words: break, lunch, training.
     #[serde(untagged)]
     Named(String),
@@ -111,7 +125,8 @@ pub enum Output {
     State { agent: AgentId, state: State },
     /// The contact leaves the queue unserved; it is no longer the router's.
     Overflow { contact: ContactId, queue: QueueId, why: Overflow },
-    /// The contact's place in line, 1 is next. Told when it joins, and on request.
+    /// The contact's place in line, 1 is next. Told when it joins or comes back to it, and on request by
+    /// [`Router::position`].
     Position {
         contact: ContactId,
         queue: QueueId,
