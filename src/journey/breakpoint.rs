@@ -52,19 +52,41 @@ impl Journey {
         Some(breakpoint)
     }
 
-    /// The last step whose newest report is not `done`.
     fn stop(&self) -> Option<&Step> {
+        // Walked newest first.
+        let index = Report::stop(self.steps.iter().rev().map(Report::of))?;
+        self.steps.iter().rev().nth(index)
+    }
+}
+
+/// What decides whether a journey is open: a step without its words and data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report<'a> {
+    pub step: &'a str,
+    pub status: Status,
+    pub ordinal: Option<u16>,
+    pub total: Option<u16>,
+}
+
+impl<'a> Report<'a> {
+    fn of(step: &'a Step) -> Self {
+        Self { step: &step.step, status: step.status, ordinal: step.ordinal, total: step.total }
+    }
+
+    /// Where a journey stopped: the place, in these reports from the newest back, of the first
+    /// that is the newest of its step and not `done`. `None` if there is none, or if the last of
+    /// all steps is done.
+    pub fn stop(newest_first: impl IntoIterator<Item = Self>) -> Option<usize> {
         let mut heard = BTreeSet::new();
         let mut stop = None;
-        // Newest first: the first report heard of a step is its newest.
-        for step in self.steps.iter().rev() {
-            if !heard.insert(step.step.as_str()) {
+        for (index, report) in newest_first.into_iter().enumerate() {
+            if !heard.insert(report.step) {
                 continue;
             }
-            match step.status {
-                Status::Done if step.ordinal.is_some() && step.ordinal == step.total => return None,
+            match report.status {
+                Status::Done if report.ordinal.is_some() && report.ordinal == report.total => return None,
                 Status::Done => {}
-                _ if stop.is_none() => stop = Some(step),
+                _ if stop.is_none() => stop = Some(index),
                 _ => {}
             }
         }
