@@ -90,8 +90,8 @@ pub fn recognise(claims: &[Claim], candidates: &[Candidate]) -> Recognition {
 /// Whose a posted step is.
 ///
 /// * Vouched-for identifiers join all who hold one of them verified, except across two different
-///   verified accounts: people who share a number stay apart. Those known by nothing else than
-///   what is vouched for, stated earlier by a channel that had not checked it, join as well.
+///   verified accounts: people who share a number stay apart. Whoever merely stated one of them
+///   before, and nothing that is not posted now, joins as well.
 /// * If nothing is vouched for, only the strongest identifier (account, WeChat, e-mail, phone)
 ///   counts and it finds whom a caller who states it would be taken for. Where that is nobody
 ///   because there are two, the step goes to one known by that identifier alone.
@@ -102,10 +102,14 @@ pub fn place(
 ) -> Placement {
     let (vouched, stated): (Vec<_>, Vec<_>) =
         identifiers.iter().partition(|identifier| verified.contains(&identifier.kind));
-    if vouched.is_empty() { place_stated(&stated, candidates) } else { place_vouched(&vouched, candidates) }
+    if vouched.is_empty() {
+        place_stated(&stated, candidates)
+    } else {
+        place_vouched(identifiers, &vouched, candidates)
+    }
 }
 
-fn place_vouched(vouched: &[&Identifier], candidates: &[Candidate]) -> Placement {
+fn place_vouched(posted: &[Identifier], vouched: &[&Identifier], candidates: &[Candidate]) -> Placement {
     let account = vouched.iter().find(|identifier| identifier.kind == IdentifierKind::Account);
     let holds = |candidate: &&Candidate| {
         candidate
@@ -117,7 +121,8 @@ fn place_vouched(vouched: &[&Identifier], candidates: &[Candidate]) -> Placement
         candidate
             .known_by
             .iter()
-            .all(|(held, standing)| *standing == Standing::Stated && vouched.contains(&held))
+            .all(|(held, standing)| *standing == Standing::Stated && posted.contains(held))
+            && candidate.known_by.iter().any(|(held, _)| vouched.contains(&held))
     };
     let holders: Vec<_> = candidates.iter().filter(|c| holds(c) || claims_no_more(c)).collect();
     let accounts: BTreeSet<_> = holders.iter().flat_map(|candidate| candidate.accounts()).collect();
@@ -208,5 +213,190 @@ impl IdentifierKind {
             Self::Email => 2,
             Self::Phone => 3,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice::from_ref;
+
+    use super::*;
+    use IdentifierKind::{Account, Email, Phone, Wechat};
+    use Standing::{Stated, Verified};
+
+    fn known(kind: IdentifierKind, value: &str) -> Identifier {
+        Identifier { kind, value: value.to_owned().into() }
+    }
+
+    fn customer(id: u128, known_by: &[(IdentifierKind, &str, Standing)]) -> Candidate {
+        let known_by =
+            known_by.iter().map(|(kind, value, standing)| (known(*kind, value), *standing)).collect();
+        Candidate { customer: CustomerId(id), known_by }
+    }
+
+    fn whose(
+        posted: &[(IdentifierKind, &str, Standing)],
+        candidates: &[Candidate],
+    ) -> (Option<u128>, Vec<u128>) {
+        let identifiers: Vec<_> = posted.iter().map(|(kind, value, _)| known(*kind, value)).collect();
+        let verified =
+            posted.iter().filter(|(_, _, standing)| *standing == Verified).map(|(kind, ..)| *kind).collect();
+        let placement = place(&identifiers, &verified, candidates);
+        (placement.customer.map(|id| id.0), placement.same.iter().map(|id| id.0).collect())
+    }
+
+    fn caller(
+        claims: &[(IdentifierKind, &str, Confidence)],
+        candidates: &[Candidate],
+    ) -> (Option<u128>, Confidence) {
+        let claims: Vec<_> = claims
+            .iter()
+            .map(|(kind, value, confidence)| Claim {
+                identifier: known(*kind, value),
+                confidence: *confidence,
+            })
+            .collect();
+        let recognition = recognise(&claims, candidates);
+        (recognition.customer.map(|id| id.0), recognition.confidence)
+    }
+
+    const NOBODY: (Option<u128>, Confidence) = (None, Confidence::None);
+
+    #[test]
+    fn a_number_finds_its_one_holder() {
+        let wei = customer(1, &[(Account, "wei", Verified), (Phone, "+861", Verified)]);
+        let number = [(Phone, "+861", Confidence::Number)];
+        assert_eq!(caller(&number, &[wei]), (Some(1), Confidence::Number));
+        assert_eq!(caller(&number, &[]), NOBODY);
+        assert_eq!(caller(&[], &[]), NOBODY);
+    }
+
+    #[test]
+    fn whoever_merely_claims_a_number_does_not_hide_its_owner() {
+        let wei = customer(1, &[(Account, "wei", Verified), (Phone, "+861", Verified)]);
+        let liar = customer(2, &[(Account, "liar", Verified), (Phone, "+861", Stated)]);
+        let number = [(Phone, "+861", Confidence::Attested)];
+        assert_eq!(caller(&number, &[wei, liar]), (Some(1), Confidence::Attested));
+    }
+
+    #[test]
+    fn a_number_two_customers_share_finds_neither() {
+        let number = [(Phone, "+861", Confidence::Attested)];
+        for standing in [Verified, Stated] {
+            let two = [
+                customer(1, &[(Account, "wei", Verified), (Phone, "+861", standing)]),
+                customer(2, &[(Account, "li", Verified), (Phone, "+861", standing)]),
+            ];
+            assert_eq!(caller(&number, &two), NOBODY);
+        }
+    }
+
+    #[test]
+    fn a_pin_tells_apart_those_who_share_a_number() {
+        let two = [
+            customer(1, &[(Account, "wei", Verified), (Phone, "+861", Verified)]),
+            customer(2, &[(Account, "li", Verified), (Phone, "+861", Verified)]),
+        ];
+        let pin = [(Phone, "+861", Confidence::Number), (Account, "li", Confidence::Verified)];
+        assert_eq!(caller(&pin, &two), (Some(2), Confidence::Verified));
+        // Said, not proven: it names one of the two, and is no surer than what was said.
+        let said = [(Phone, "+861", Confidence::Attested), (Account, "li", Confidence::Number)];
+        assert_eq!(caller(&said, &two), (Some(2), Confidence::Number));
+        // It does not name a third.
+        let third = [(Phone, "+861", Confidence::Attested), (Account, "zhao", Confidence::Number)];
+        let zhao = customer(3, &[(Account, "zhao", Verified)]);
+        assert_eq!(caller(&third, &[two[0].clone(), two[1].clone(), zhao]), NOBODY);
+    }
+
+    #[test]
+    fn a_token_counts_whatever_phone_it_is_presented_from() {
+        let wei = customer(1, &[(Account, "wei", Verified)]);
+        let owner = customer(2, &[(Phone, "+861", Verified)]);
+        let claims = [(Phone, "+861", Confidence::Attested), (Account, "wei", Confidence::Token)];
+        assert_eq!(caller(&claims, &[wei, owner]), (Some(1), Confidence::Token));
+    }
+
+    #[test]
+    fn nobody_is_recognised_surely_by_what_was_merely_stated() {
+        let wei = customer(1, &[(Account, "wei", Verified), (Phone, "+861", Stated)]);
+        for confidence in [Confidence::Number, Confidence::Attested, Confidence::Verified] {
+            assert_eq!(caller(&[(Phone, "+861", confidence)], from_ref(&wei)), (Some(1), Confidence::Number));
+        }
+        assert_eq!(caller(&[(Phone, "+861", Confidence::None)], &[wei]), NOBODY);
+    }
+
+    #[test]
+    fn a_stated_identifier_never_joins_two_customers() {
+        let app = customer(1, &[(Account, "wei", Verified)]);
+        let web = customer(2, &[(Phone, "+861", Verified)]);
+        let both = [app, web];
+        assert_eq!(whose(&[(Account, "wei", Verified), (Phone, "+861", Stated)], &both), (Some(1), vec![]));
+        assert_eq!(whose(&[(Account, "wei", Stated), (Phone, "+861", Verified)], &both), (Some(2), vec![]));
+        assert_eq!(whose(&[(Account, "wei", Stated), (Phone, "+861", Stated)], &both), (Some(1), vec![]));
+    }
+
+    #[test]
+    fn a_new_account_that_states_a_known_number_is_a_new_customer() {
+        let wei = customer(1, &[(Account, "wei", Stated), (Phone, "+861", Stated)]);
+        assert_eq!(
+            whose(&[(Account, "li", Stated), (Phone, "+861", Stated)], from_ref(&wei)),
+            (None, vec![])
+        );
+        assert_eq!(whose(&[(Account, "li", Verified), (Phone, "+861", Stated)], &[wei]), (None, vec![]));
+    }
+
+    #[test]
+    fn vouched_for_identifiers_join_those_who_hold_them() {
+        let wechat = customer(1, &[(Wechat, "o1", Verified), (Phone, "+861", Verified)]);
+        let app = customer(2, &[(Account, "wei", Verified)]);
+        let posted = [(Account, "wei", Verified), (Phone, "+861", Verified)];
+        // The account's holder stays, though the other is older.
+        assert_eq!(whose(&posted, &[wechat.clone(), app]), (Some(2), vec![1]));
+        let mail = customer(3, &[(Email, "w@x", Verified)]);
+        let posted = [(Email, "w@x", Verified), (Phone, "+861", Verified)];
+        assert_eq!(whose(&posted, &[mail, wechat]), (Some(1), vec![3]));
+    }
+
+    #[test]
+    fn two_accounts_on_one_number_stay_two_customers() {
+        let wei = customer(1, &[(Account, "wei", Verified), (Phone, "+861", Verified)]);
+        let li = customer(2, &[(Account, "li", Verified), (Phone, "+861", Verified)]);
+        let posted = [(Account, "li", Verified), (Phone, "+861", Verified)];
+        assert_eq!(whose(&posted, from_ref(&wei)), (None, vec![]));
+        assert_eq!(whose(&posted, &[wei.clone(), li.clone()]), (Some(2), vec![]));
+        // With the number alone nobody can say which of them.
+        let number = [(Phone, "+861", Verified)];
+        assert_eq!(whose(&number, &[wei.clone(), li.clone()]), (None, vec![]));
+        let neither = customer(3, &[(Phone, "+861", Verified)]);
+        assert_eq!(whose(&number, &[wei, li, neither]), (Some(3), vec![]));
+    }
+
+    #[test]
+    fn what_was_stated_is_adopted_when_all_of_it_is_vouched_for() {
+        let web = customer(1, &[(Phone, "+861", Stated)]);
+        let posted = [(Account, "wei", Verified), (Phone, "+861", Verified)];
+        assert_eq!(whose(&posted, from_ref(&web)), (Some(1), vec![]));
+        let app = customer(2, &[(Account, "wei", Verified)]);
+        assert_eq!(whose(&posted, &[web.clone(), app]), (Some(2), vec![1]));
+        // All it says is said now, too.
+        let same = customer(5, &[(Account, "wei", Stated), (Phone, "+861", Stated)]);
+        assert_eq!(whose(&[(Account, "wei", Verified), (Phone, "+861", Stated)], &[same]), (Some(5), vec![]));
+        // It also says to be somebody for whom nobody vouches: that may be another person.
+        let more = customer(3, &[(Phone, "+861", Stated), (Email, "l@x", Stated)]);
+        assert_eq!(whose(&posted, &[more]), (None, vec![]));
+    }
+
+    #[test]
+    fn a_stated_number_goes_to_whom_its_caller_would_be_taken_for() {
+        let wei = customer(1, &[(Account, "wei", Verified), (Phone, "+861", Verified)]);
+        let liar = customer(2, &[(Account, "liar", Verified), (Phone, "+861", Stated)]);
+        let number = [(Phone, "+861", Stated)];
+        assert_eq!(whose(&number, from_ref(&liar)), (Some(2), vec![]));
+        assert_eq!(whose(&number, &[wei.clone(), liar]), (Some(1), vec![]));
+        // Shared: it goes to one known by nothing else, again and again.
+        let li = customer(3, &[(Account, "li", Verified), (Phone, "+861", Verified)]);
+        assert_eq!(whose(&number, &[wei.clone(), li.clone()]), (None, vec![]));
+        let nobody = customer(4, &[(Phone, "+861", Stated)]);
+        assert_eq!(whose(&number, &[wei, li, nobody]), (Some(4), vec![]));
     }
 }

@@ -364,14 +364,14 @@ impl<'a> Fields<'a> {
             self.fault("data", format!("an object is wanted, not {}", kind_of(&value)));
             return BTreeMap::new();
         };
-        let mut bytes = 2;
+        let mut bytes = 2 + members.len().saturating_sub(1);
         for (name, value) in &members {
             if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
                 self.fault("data", "field names have 1 to 64 bytes and no control characters".into());
                 return BTreeMap::new();
             }
             match compact_length(value, MAX_DATA_DEPTH) {
-                Some(length) => bytes += name.len() + 4 + length,
+                Some(length) => bytes += name.len() + 3 + length,
                 None => {
                     let at = pointer(&self.pointer("data"), name);
                     self.faults.add(&at, format!("nests deeper than {MAX_DATA_DEPTH}"));
@@ -439,20 +439,22 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-/// About how long `value` is as compact JSON (escapes uncounted); `None` if it nests deeper than
-/// `depth`.
+/// How long `value` is as compact JSON, escapes uncounted; `None` if it nests deeper than `depth`.
 fn compact_length(value: &Value, depth: usize) -> Option<usize> {
     let deeper = depth.checked_sub(1)?;
     match value {
-        Value::Null | Value::Bool(_) => Some(5),
+        Value::Null | Value::Bool(true) => Some(4),
+        Value::Bool(false) => Some(5),
         Value::Number(number) => Some(number.to_string().len()),
         Value::String(text) => Some(text.len() + 2),
-        Value::Array(items) => {
-            items.iter().try_fold(2, |sum, item| Some(sum + 1 + compact_length(item, deeper)?))
+        Value::Array(items) => items.iter().try_fold(2 + items.len().saturating_sub(1), |sum, item| {
+            Some(sum + compact_length(item, deeper)?)
+        }),
+        Value::Object(members) => {
+            members.iter().try_fold(2 + members.len().saturating_sub(1), |sum, (name, value)| {
+                Some(sum + name.len() + 3 + compact_length(value, deeper)?)
+            })
         }
-        Value::Object(members) => members
-            .iter()
-            .try_fold(2, |sum, (name, value)| Some(sum + name.len() + 4 + compact_length(value, deeper)?)),
     }
 }
 
@@ -614,5 +616,260 @@ impl Identifier {
 
     pub fn phone(number: &E164) -> Self {
         Self { kind: IdentifierKind::Phone, value: Pii::new(number.as_str().to_owned()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: Wall = Wall::from_millis(1_800_000_000_000);
+
+    fn post() -> Value {
+        json!({
+            "id": "s-1", "journey": "prepay-8891", "topic": "mortgage-prepay", "channel": "app",
+            "customer": {
+                "phone": "+86 138-0013-8000", "account": " wei ", "wechat": " oX ", "email": "Wei@Example.COM",
+                "name": "张伟", "tier": "gold", "language": "zh-CN", "verified": ["phone", "account"],
+            },
+            "step": "confirm-payment", "label": "Confirm payment", "ordinal": 3, "total": 5,
+            "status": "failed", "reason": "insufficient-funds", "data": {"amount": "50000.00"},
+            "at": "2027-01-15T08:00:00Z",
+        })
+    }
+
+    fn read_text(value: &Value) -> Result<Vec<Posted>, Vec<Fault>> {
+        read(value.to_string().as_bytes(), NOW)
+    }
+
+    fn one(value: &Value) -> Posted {
+        read_text(value).unwrap().remove(0)
+    }
+
+    /// `at` is a pointer to what is put there; `null` takes it away.
+    fn with(at: &str, value: Value) -> Value {
+        let mut post = post();
+        let (parent, name) = at.rsplit_once('/').unwrap();
+        post.pointer_mut(parent).unwrap()[name] = value;
+        post
+    }
+
+    #[test]
+    fn a_step_is_read_whole_and_its_owner_normalised() {
+        let posted = one(&post());
+        let known: Vec<_> = posted
+            .profile
+            .identifiers
+            .iter()
+            .map(|known| (known.kind, known.value.reveal().as_str()))
+            .collect();
+        assert_eq!(
+            known,
+            [
+                (IdentifierKind::Account, "wei"),
+                (IdentifierKind::Wechat, " oX "),
+                (IdentifierKind::Email, "wei@example.com"),
+                (IdentifierKind::Phone, "+8613800138000"),
+            ]
+        );
+        assert_eq!(posted.verified, BTreeSet::from([IdentifierKind::Phone, IdentifierKind::Account]));
+        assert_eq!(posted.profile.language.as_deref(), Some("zh-CN"));
+        let step = posted.step;
+        assert_eq!((step.ordinal, step.total, step.status), (Some(3), Some(5), Status::Failed));
+        assert_eq!(step.data["amount"], "50000.00");
+        assert_eq!(step.at.to_string(), "2027-01-15T08:00:00.000Z");
+    }
+
+    #[test]
+    fn what_a_client_serialises_is_what_we_read() {
+        let post = StepPost {
+            id: "s-1".into(),
+            journey: "j".into(),
+            topic: "t".into(),
+            channel: "app".into(),
+            customer: CustomerPost {
+                phone: Some("+8613800138000".to_owned().into()),
+                verified: vec![IdentifierKind::Phone],
+                ..CustomerPost::default()
+            },
+            step: "pay".into(),
+            label: None,
+            ordinal: Some(1),
+            total: None,
+            status: Status::Abandoned,
+            reason: None,
+            data: BTreeMap::new(),
+            at: None,
+        };
+        let posted = one(&serde_json::to_value(&post).unwrap());
+        assert_eq!((posted.step.status, posted.step.at), (Status::Abandoned, NOW));
+    }
+
+    #[test]
+    fn each_fault_points_at_its_field() {
+        let long = |n: usize| json!("x".repeat(n));
+        let mut deep = json!(1);
+        for _ in 0..MAX_DATA_DEPTH {
+            deep = json!([deep]);
+        }
+        let cases = [
+            (with("/id", json!(null)), "/id", "required"),
+            (with("/id", json!("  ")), "/id", "empty"),
+            (with("/id", json!(7)), "/id", "a string is wanted, not a number"),
+            (with("/id", long(129)), "/id", "129 bytes: at most 128"),
+            (with("/journey", json!("a\u{0}b")), "/journey", "control characters"),
+            (with("/channel", json!("App")), "/channel", "lowercase letters, digits, - and _ only"),
+            (with("/status", json!("started")), "/status", "one of entered, done, failed, abandoned"),
+            (with("/status", json!(null)), "/status", "required"),
+            (with("/ordinal", json!(0)), "/ordinal", "a whole number from 1 to 999 is wanted"),
+            (with("/total", json!(2.5)), "/total", "a whole number from 1 to 999 is wanted"),
+            (with("/ordinal", json!(6)), "/ordinal", "step 6 of 5"),
+            (with("/colour", json!("red")), "/colour", "unknown field"),
+            (with("/a~1b", json!("red")), "/a~01b", "unknown field"),
+            (with("/customer", json!("wei")), "/customer", "an object is wanted, not a string"),
+            (with("/customer", json!(null)), "/customer", "required"),
+            (
+                with("/customer", json!({"name": "x"})),
+                "/customer",
+                "needs at least one of phone, account, wechat, email",
+            ),
+            (
+                with("/customer", json!({"phone": "138"})),
+                "/customer/phone",
+                "not an E.164 number such as +8613800138000",
+            ),
+            (
+                with("/customer/email", json!("wei")),
+                "/customer/email",
+                "not an address such as someone@example.com",
+            ),
+            (
+                with("/customer/language", json!("zh_CN")),
+                "/customer/language",
+                "not a language tag such as zh-CN",
+            ),
+            (with("/customer/age", json!(7)), "/customer/age", "unknown field"),
+            (
+                with("/customer/verified", json!("phone")),
+                "/customer/verified",
+                "an array is wanted, not a string",
+            ),
+            (
+                with("/customer/verified", json!(["phone", "name"])),
+                "/customer/verified/1",
+                "one of phone, account, wechat, email",
+            ),
+            (
+                with("/customer", json!({"phone": "+8613800138000", "verified": ["email"]})),
+                "/customer/verified/0",
+                "email is not given, or not valid",
+            ),
+            (with("/data", json!([])), "/data", "an object is wanted, not an array"),
+            (with("/data/big", long(MAX_DATA_BYTES)), "/data", "16414 bytes: at most 16384"),
+            (with("/data", json!({"a/b": deep})), "/data/a~1b", "nests deeper than 8"),
+            (with("/at", json!("yesterday")), "/at", "not an RFC 3339 time such as 2026-01-31T08:00:00Z"),
+            (with("/at", json!(1)), "/at", "not an RFC 3339 time such as 2026-01-31T08:00:00Z"),
+        ];
+        for (value, pointer, what) in cases {
+            let fault = |at: &str| vec![Fault { pointer: format!("{at}{pointer}"), what: what.into() }];
+            assert_eq!(read_text(&value).unwrap_err(), fault(""));
+            assert_eq!(read_text(&json!([post(), value])).unwrap_err(), fault("/1"));
+        }
+    }
+
+    #[test]
+    fn a_body_of_no_or_too_many_steps_is_refused() {
+        assert_eq!(read(b"{\"id\": ", NOW).unwrap_err()[0].pointer, "");
+        assert_eq!(read_text(&json!([])).unwrap_err()[0].what, "no step in it");
+        assert_eq!(
+            read_text(&json!(vec![post(); 1001])).unwrap_err()[0].what,
+            "1001 steps: at most 1000 in one post"
+        );
+        assert_eq!(read_text(&json!(vec![post(); 1000])).unwrap().len(), 1000);
+        assert_eq!(read_text(&json!("s")).unwrap_err()[0].what, "an object is wanted, not a string");
+        assert_eq!(read_text(&json!(vec![1; 1000])).unwrap_err().len(), MAX_FAULTS);
+    }
+
+    #[test]
+    fn a_body_nested_without_end_is_refused_without_harm() {
+        let body = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(read(body.as_bytes(), NOW).unwrap_err()[0].pointer, "");
+    }
+
+    #[test]
+    fn a_clock_may_be_five_minutes_ahead() {
+        let ahead = |secs| with("/at", json!(NOW + Duration::from_secs(secs)));
+        assert_eq!(one(&ahead(300)).step.at, NOW + Duration::from_secs(300));
+        assert_eq!(read_text(&ahead(301)).unwrap_err()[0].pointer, "/at");
+        assert_eq!(one(&with("/at", json!(null))).step.at, NOW);
+    }
+
+    #[test]
+    fn the_same_content_has_the_same_digest_however_it_is_written() {
+        let same = one(&post()).digest;
+        for (at, value) in [
+            ("/customer/phone", json!("+8613800138000")),
+            ("/customer/account", json!("wei")),
+            ("/customer/email", json!("wei@example.com")),
+            ("/customer/verified", json!(["account", "phone"])),
+            ("/at", json!("2027-01-15T16:00:00+08:00")),
+        ] {
+            assert_eq!(one(&with(at, value)).digest, same, "{at}");
+        }
+        let data = |text: &str| {
+            let value = with("/data", serde_json::from_str(text).unwrap());
+            one(&value).digest
+        };
+        assert_eq!(
+            data(r#"{"a": {"x": 1, "y": [2]}, "b": null}"#),
+            data(r#"{"b":null,"a":{"y":[2],"x":1}}"#)
+        );
+    }
+
+    #[test]
+    fn other_content_has_another_digest() {
+        let mut digests = BTreeSet::from([one(&post()).digest.0]);
+        let changes = [
+            ("/journey", json!("other")),
+            ("/topic", json!("other")),
+            ("/channel", json!("web")),
+            ("/step", json!("other")),
+            ("/label", json!("other")),
+            ("/label", json!(null)),
+            ("/ordinal", json!(4)),
+            ("/total", json!(6)),
+            ("/status", json!("done")),
+            ("/reason", json!(null)),
+            ("/data/amount", json!(50000.00)),
+            ("/data", json!({"amount": ["50000.00"]})),
+            ("/data", json!({})),
+            ("/at", json!(null)),
+            ("/at", json!("2027-01-15T08:00:00.001Z")),
+            ("/customer/phone", json!("+8613800138001")),
+            ("/customer/verified", json!(["phone"])),
+            ("/customer/name", json!(null)),
+            ("/customer/tier", json!("gold-")),
+        ];
+        for (at, value) in changes {
+            assert!(digests.insert(one(&with(at, value)).digest.0), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_repetition_without_a_time_is_the_same_step_later() {
+        let undated = with("/at", json!(null)).to_string();
+        let first = read(undated.as_bytes(), NOW).unwrap();
+        let later = read(undated.as_bytes(), NOW + Duration::from_secs(60)).unwrap();
+        assert_eq!(first[0].digest, later[0].digest);
+        assert_ne!(first[0].step.at, later[0].step.at);
+    }
+
+    #[test]
+    fn a_fault_in_an_identifier_prints_no_identifier() {
+        let faults = read_text(&with("/customer/phone", json!("13800138000x"))).unwrap_err();
+        assert!(!format!("{faults:?}").contains("13800138000x"));
+        assert!(!format!("{:?}", one(&post())).contains("13800138000"));
     }
 }

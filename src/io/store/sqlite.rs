@@ -118,7 +118,7 @@ impl Store for Sqlite {
     ) -> Answer<'a, Result<Receipt, PostFault>> {
         Box::pin(async move {
             // Written out here, in the poster's task, not in the one all wait for.
-            let data: Vec<_> = steps.iter().map(|posted| data(posted)).collect();
+            let data: Vec<_> = steps.iter().map(data).collect();
             let bytes = data.iter().flatten().map(String::len).sum::<usize>() + 1024 * steps.len();
             let post = Post { brand: brand.clone(), key: key.to_owned(), steps, data, now };
             match self.write(Work::Post(post), bytes).await? {

@@ -29,6 +29,9 @@ const MAX_BATCH_STEPS: usize = 2000;
 /// The most identifiers one customer is known by; merely stated ones beyond are not kept.
 const MAX_IDENTIFIERS: usize = 64;
 
+/// What tells one owner of posted steps from another.
+type Whose<'a> = (&'a [Identifier], &'a BTreeSet<IdentifierKind>);
+
 /// Something to write, and who waits for it.
 pub(super) struct Job {
     pub work: Work,
@@ -223,8 +226,7 @@ impl Post {
             duplicates: self.steps.len() - fresh.len(),
             ..Receipt::default()
         };
-        let mut owners: HashMap<(&[Identifier], &BTreeSet<IdentifierKind>), (i64, CustomerId)> =
-            HashMap::new();
+        let mut owners: HashMap<Whose<'_>, (i64, CustomerId)> = HashMap::new();
         for index in fresh {
             let posted = &self.steps[index];
             let whose = (posted.profile.identifiers.as_slice(), &posted.verified);
@@ -299,6 +301,12 @@ impl Post {
             }
         }
         let known_by = found.known_by(id);
+        // What nobody vouches for is not added to whoever was vouched for: else a stranger who
+        // names an account beside his own number would be taken for its owner when he calls.
+        let vouched_for = known_by.iter().any(|(_, standing)| *standing == Standing::Verified);
+        if vouched_for && posted.verified.is_empty() {
+            return Ok((owner, id));
+        }
         let alone = known_by.is_empty() && identifiers.len() == 1;
         for identifier in identifiers {
             let standing = if posted.verified.contains(&identifier.kind) {
