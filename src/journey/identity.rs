@@ -95,17 +95,29 @@ pub fn recognise(claims: &[Claim], candidates: &[Candidate]) -> Recognition {
 /// * If nothing is vouched for, only the strongest identifier (account, WeChat, e-mail, phone)
 ///   counts and it finds whom a caller who states it would be taken for. Where that is nobody
 ///   because there are two, the step goes to one known by that identifier alone.
+///
+/// `candidates` are those who hold one of [`sought`].
 pub fn place(
     identifiers: &[Identifier],
     verified: &BTreeSet<IdentifierKind>,
     candidates: &[Candidate],
 ) -> Placement {
-    let (vouched, stated): (Vec<_>, Vec<_>) =
-        identifiers.iter().partition(|identifier| verified.contains(&identifier.kind));
+    let sought = sought(identifiers, verified);
+    match sought.as_slice() {
+        [] => Placement::default(),
+        [strongest] if !verified.contains(&strongest.kind) => place_stated(strongest, candidates),
+        vouched => place_vouched(identifiers, vouched, candidates),
+    }
+}
+
+/// The identifiers that decide whose a step is: all that are vouched for, else the strongest.
+pub fn sought<'a>(identifiers: &'a [Identifier], verified: &BTreeSet<IdentifierKind>) -> Vec<&'a Identifier> {
+    let vouched: Vec<_> =
+        identifiers.iter().filter(|identifier| verified.contains(&identifier.kind)).collect();
     if vouched.is_empty() {
-        place_stated(&stated, candidates)
+        identifiers.iter().min_by_key(|identifier| identifier.kind.weight()).into_iter().collect()
     } else {
-        place_vouched(identifiers, &vouched, candidates)
+        vouched
     }
 }
 
@@ -145,10 +157,7 @@ fn place_vouched(posted: &[Identifier], vouched: &[&Identifier], candidates: &[C
     Placement { customer: same.next(), same: same.collect() }
 }
 
-fn place_stated(stated: &[&Identifier], candidates: &[Candidate]) -> Placement {
-    let Some(strongest) = stated.iter().min_by_key(|identifier| identifier.kind.weight()) else {
-        return Placement::default();
-    };
+fn place_stated(strongest: &Identifier, candidates: &[Candidate]) -> Placement {
     let (holders, _) = foremost(strongest, candidates);
     let customer = match holders.as_slice() {
         [customer] => Some(*customer),
@@ -158,7 +167,7 @@ fn place_stated(stated: &[&Identifier], candidates: &[Candidate]) -> Placement {
                 candidate
                     .known_by
                     .iter()
-                    .all(|(held, standing)| *standing == Standing::Stated && held == *strongest)
+                    .all(|(held, standing)| *standing == Standing::Stated && held == strongest)
                     && !candidate.known_by.is_empty()
             })
             .map(|candidate| candidate.customer)

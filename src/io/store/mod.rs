@@ -10,6 +10,8 @@
 
 mod read;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::fmt;

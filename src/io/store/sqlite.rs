@@ -37,7 +37,7 @@ const READERS: u32 = 4;
 pub struct Sqlite {
     queue: mpsc::Sender<Job>,
     room: Arc<Semaphore>,
-    readers: SqlitePool,
+    pub(super) readers: SqlitePool,
     commits: Arc<AtomicU64>,
 }
 
@@ -55,6 +55,14 @@ impl Sqlite {
     /// Opens the file, or makes it readable by its owner only, and brings its tables up to date. A
     /// lock file beside it keeps a second daemon out.
     pub async fn open(path: &Path, mint: Mint) -> Result<Self, OpenFault> {
+        Self::open_with(path, mint, |options| options).await
+    }
+
+    pub(super) async fn open_with(
+        path: &Path,
+        mint: Mint,
+        tune: impl FnOnce(SqliteConnectOptions) -> SqliteConnectOptions,
+    ) -> Result<Self, OpenFault> {
         let lock = lock(path)?;
         // SQLite gives its -wal and -shm files the mode of the database.
         private().open(path).map_err(OpenFault::unreadable)?;
@@ -68,6 +76,7 @@ impl Sqlite {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .pragma("journal_size_limit", "67108864");
+        let writing = tune(writing);
         let mut connection = writing.connect().await.map_err(OpenFault::unreadable)?;
         migrations().run(&mut connection).await?;
         let readers = SqlitePoolOptions::new()

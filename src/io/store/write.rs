@@ -19,9 +19,9 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::read::{Found, customer_row, is_open, millis};
 use super::{ContactRecord, Fault, Merged, Receipt, Resolution};
 use crate::base::{BrandId, CustomerId, Mint, Wall};
-use crate::journey::identity::{Standing, place};
+use crate::journey::identity::{Standing, place, sought};
 use crate::journey::step::Posted;
-use crate::journey::{Identifier, IdentifierKind, Profile};
+use crate::journey::{Identifier, IdentifierKind, Profile, Status};
 
 /// The most jobs and the most steps that share a commit: bounds how long the last of them waits.
 const MAX_BATCH_JOBS: usize = 256;
@@ -189,7 +189,8 @@ impl Work {
         }
     }
 
-    /// Writes into the open transaction. Journeys whose steps changed are added to `moved`.
+    /// Writes into the open transaction. Journeys that may have opened or closed by it are added to
+    /// `moved`.
     async fn run(
         &self,
         to: &mut SqliteConnection,
@@ -243,7 +244,7 @@ impl Post {
                 }
             };
             self.describe(to, owner, posted).await?;
-            moved.insert(self.add(to, owner, index).await?);
+            self.add(to, owner, index, moved).await?;
             if !receipt.touched.contains(&id) {
                 receipt.touched.push(id);
             }
@@ -283,7 +284,7 @@ impl Post {
         moved: &mut BTreeSet<i64>,
     ) -> sqlx::Result<(i64, CustomerId)> {
         let identifiers = &posted.profile.identifiers;
-        let found = Found::read(to, &self.brand, &identifiers.iter().collect::<Vec<_>>()).await?;
+        let found = Found::read(to, &self.brand, &sought(identifiers, &posted.verified)).await?;
         let placement = place(identifiers, &posted.verified, &found.candidates);
 
         let known = placement.customer.and_then(|customer| Some((found.row(customer)?, customer)));
@@ -358,16 +359,27 @@ impl Post {
         Ok(())
     }
 
-    /// Adds the step to its journey and returns the journey's row.
-    async fn add(&self, to: &mut SqliteConnection, owner: i64, index: usize) -> sqlx::Result<i64> {
+    /// Adds the step to its journey.
+    async fn add(
+        &self,
+        to: &mut SqliteConnection,
+        owner: i64,
+        index: usize,
+        moved: &mut BTreeSet<i64>,
+    ) -> sqlx::Result<()> {
         let Posted { step, digest, .. } = &self.steps[index];
-        let journey: i64 = sqlx::query_scalar(JOURNEY)
+        let (journey, open): (i64, bool) = sqlx::query_as(JOURNEY)
             .bind(owner)
             .bind(&step.journey)
             .bind(&step.topic)
             .bind(millis(step.at))
             .fetch_one(&mut *to)
             .await?;
+        // One more report that is not `done` cannot close what was open: most steps spare us the
+        // look at all the others.
+        if !open || step.status == Status::Done {
+            moved.insert(journey);
+        }
         sqlx::query(STEP)
             .bind(journey)
             .bind(&self.key)
@@ -386,7 +398,7 @@ impl Post {
             .bind(millis(self.now))
             .execute(to)
             .await?;
-        Ok(journey)
+        Ok(())
     }
 }
 
@@ -411,7 +423,7 @@ const JOURNEY: &str = "
     ON CONFLICT (customer, name) DO UPDATE SET
         topic = CASE WHEN excluded.last_at >= last_at THEN excluded.topic ELSE topic END,
         last_at = max(last_at, excluded.last_at)
-    RETURNING row";
+    RETURNING row, open";
 
 const STEP: &str = "
     INSERT INTO steps (journey, key, id, digest, topic, channel, step, label, ordinal, total, status, reason,
