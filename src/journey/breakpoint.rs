@@ -851,7 +851,7 @@ mod tests {
     fn no_text_gives_a_hidden_value_away() {
         type Change = fn(&mut Step);
         // What is posted; what of it is left out for a caller known by number only.
-        let cases: [(Change, &[&str]); 14] = [
+        let cases: [(Change, &[&str]); 15] = [
             (|s| s.label = Some("Pay 50,000.00".into()), &["sum", "label"]),
             (|s| s.label = Some("Pay 50000".into()), &["sum", "label"]),
             (|s| s.label = Some("Pay CNY 50 000.00".into()), &["sum", "label"]),
@@ -883,6 +883,13 @@ mod tests {
                     s.label = Some("Approve".into());
                 },
                 &["via"],
+            ),
+            (
+                |s| {
+                    s.data = BTreeMap::from([("currency".into(), json!("CNY"))]);
+                    s.label = Some("Pay in CNY".into());
+                },
+                &["currency", "label"],
             ),
             (
                 |s| {

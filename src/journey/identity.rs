@@ -361,6 +361,11 @@ mod tests {
         let posted = [(Account, "wei", Verified), (Phone, "+861", Verified)];
         // The account's holder stays, though the other is older.
         assert_eq!(whose(&posted, &[wechat.clone(), app]), (Some(2), vec![1]));
+        // The account need not be posted: the number leads to it.
+        let owner = customer(4, &[(Account, "wei", Verified), (Phone, "+861", Verified)]);
+        let chat = customer(3, &[(Wechat, "o2", Verified)]);
+        let posted = [(Wechat, "o2", Verified), (Phone, "+861", Verified)];
+        assert_eq!(whose(&posted, &[chat, owner]), (Some(4), vec![3]));
         let mail = customer(3, &[(Email, "w@x", Verified)]);
         let posted = [(Email, "w@x", Verified), (Phone, "+861", Verified)];
         assert_eq!(whose(&posted, &[mail, wechat]), (Some(1), vec![3]));

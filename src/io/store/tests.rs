@@ -170,8 +170,9 @@ async fn a_caller_is_known_by_what_the_app_posted() {
 #[tokio::test]
 async fn an_unknown_caller_has_an_empty_dossier() {
     let place = Place::new();
-    let store = place.open().await;
-    assert_eq!(by_phone(&store, "+8613800138000").await, Dossier::default());
+    let store: Box<dyn Store> = Box::new(place.open().await);
+    let number = [claim(IdentifierKind::Phone, "+8613800138000")];
+    assert_eq!(store.look_up(&brand(), &number).await.unwrap(), Dossier::default());
     assert_eq!(store.look_up(&brand(), &[]).await.unwrap(), Dossier::default());
 }
 
@@ -248,8 +249,14 @@ async fn steps_are_ordered_by_when_they_happened_then_by_arrival() {
         json!([step("s2", &wei(), "j", "b", "entered", 20), step("s2b", &wei(), "j", "b", "done", 20),]),
     )
     .await;
+    for (id, seconds, topic) in [("s4", 40, "newer name"), ("s0", 5, "older name")] {
+        let mut renamed = step(id, &wei(), "j", "z", "done", seconds);
+        renamed["topic"] = json!(topic);
+        accept(&store, renamed).await;
+    }
     let found = by_account(&store, "wei").await;
-    assert_eq!(open(&found), ["j: a done, b entered, b done, c entered"]);
+    assert_eq!(open(&found), ["j: z done, a done, b entered, b done, c entered, z done"]);
+    assert_eq!(found.open[0].topic, "newer name");
 }
 
 #[tokio::test]
