@@ -7,10 +7,17 @@
 //!
 //! **Invariant:** nothing here knows a call, a flow or a queue.
 
+pub mod breakpoint;
+pub mod identity;
+pub mod step;
+pub mod topic;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use topic::{Topic, Topics};
 
 use crate::base::{AgentId, BrandId, ContactId, CustomerId, Language, Pii, Wall};
 
@@ -100,6 +107,9 @@ pub struct Customer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dossier {
     pub customer: Option<Customer>,
+    /// How sure we are that `customer` is the caller: at most what the caller's claims prove, and
+    /// less where the customer's identifier was never vouched for ([`identity::recognise`]).
+    pub confidence: Confidence,
     /// Open journeys, each with the steps needed to derive its breakpoint, oldest step first.
     pub open: Vec<Journey>,
     /// Earlier contacts, newest first.
@@ -124,12 +134,14 @@ pub struct Previous {
     pub disposition: Option<String>,
 }
 
-/// The point at which a journey stopped.
+/// The point at which a journey stopped. `journey` and `step` are empty where they were withheld.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Breakpoint {
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub journey: String,
     pub topic: String,
     pub channel: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub step: String,
     pub label: Option<String>,
     pub ordinal: Option<u16>,
