@@ -3,9 +3,19 @@
 //! **Invariant:** the interpreter knows no call, no audio and no HTTP. It is told keys and
 //! outcomes and says what to play, to fetch and to report; time comes in as a value.
 
-use serde::{Deserialize, Serialize};
+mod check;
+pub mod collect;
+pub mod expr;
+pub mod flow;
+pub mod interpreter;
+pub mod phrase;
+pub mod spoken;
+
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::base::{Key, Language, QueueId, SkillId};
 
@@ -30,6 +40,8 @@ pub enum Input {
     },
     /// The transfer the flow asked for did not come about.
     TransferFailed,
+    /// An agent answered, or the transfer came about: the flow has done its work.
+    Served,
     /// The caller hung up.
     HungUp,
 }
@@ -85,8 +97,9 @@ pub enum Utterance {
     Text { text: String, language: Language, personal: bool },
 }
 
-/// A data dip through a named connector.
-#[derive(Clone, Debug, PartialEq)]
+/// A data dip through a named connector. It may carry digits of a secure `collect`: it prints
+/// without what it carries.
+#[derive(Clone, PartialEq)]
 pub struct Fetch {
     pub connector: String,
     pub method: Method,
@@ -95,6 +108,12 @@ pub struct Fetch {
     pub query: Vec<(String, String)>,
     pub json: Option<serde_json::Value>,
     pub timeout: Duration,
+}
+
+impl fmt::Debug for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fetch({:?} {}, {} parts)", self.method, self.connector, self.path.len())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
