@@ -796,3 +796,219 @@ fn distance(a: &str, b: &str) -> usize {
     }
     row[b.len()]
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::{spec, surroundings};
+    use super::*;
+
+    /// Every fault of these steps, each as `path: what`.
+    fn faults(steps: Value) -> Vec<String> {
+        faults_of(&spec(steps))
+    }
+
+    fn faults_of(spec: &Spec) -> Vec<String> {
+        let faults = Flow::check(spec, &surroundings()).err().unwrap_or_default();
+        faults
+            .iter()
+            .map(|fault| fault.to_string().split("; right: ").next().unwrap_or_default().to_owned())
+            .collect()
+    }
+
+    /// A sound flow, with one key of one step changed (or removed, by null).
+    fn changed(step: &str, key: &str, value: Value) -> Value {
+        let mut steps = json!({
+            "a": {"do": "menu", "label": "Choose", "prompt": "main-menu", "options": {"1": "pin", "2": "who"},
+                  "on_no_input": "cards", "on_no_match": "cards"},
+            "who": {"do": "collect", "prompt": "account", "max": 8, "save": "account", "next": "dip",
+                    "on_no_input": "cards", "on_no_match": "cards"},
+            "pin": {"do": "collect", "prompt": "pin", "max": 6, "save": "pin", "secure": true, "next": "dip",
+                    "on_no_input": "cards", "on_no_match": "cards"},
+            "dip": {"do": "http", "connector": "bank", "method": "POST", "path": ["{{ pin }}"], "json": {"pin": "{{ pin }}"},
+                    "query": {"a": "{{ account }}"}, "timeout_ms": 3000, "save": {"tier": "/tier"},
+                    "next": "set", "on_error": "cards"},
+            "set": {"do": "set", "values": {"n": 1}, "next": "which"},
+            "which": {"do": "branch", "when": [{"if": "tier == 'gold'", "goto": "told"}], "else": "move"},
+            "told": {"do": "say", "text": {"en": "{{ tier }}", "zh": "{{ tier }}"}, "next": "end"},
+            "move": {"do": "transfer", "to": "+4930123", "on_error": "cards"},
+            "cards": {"do": "queue", "queue": "cards", "skills": {"cards": 1}, "on_overflow": "end"},
+            "end": {"do": "hangup"},
+        });
+        match value {
+            Value::Null => drop(steps[step].as_object_mut().unwrap().remove(key)),
+            value => steps[step][key] = value,
+        }
+        steps
+    }
+
+    #[test]
+    fn a_sound_flow_has_no_faults() {
+        assert_eq!(faults(changed("end", "label", json!("Bye"))), [""; 0]);
+    }
+
+    #[test]
+    fn each_fault_is_found_where_it_stands() {
+        for (step, key, value, fault) in [
+            ("a", "options", json!({"1": "pin", "2": "whp"}), "steps.a.options.2: there is no step \"whp\""),
+            (
+                "a",
+                "options",
+                json!({"1": "pin", "12": "who"}),
+                "steps.a.options.12: \"12\" is not a telephone key",
+            ),
+            ("a", "options", json!({}), "steps.a.options: a menu that offers nothing"),
+            ("a", "options", json!(null), "steps.a: \"options\" is missing"),
+            ("a", "on_no_input", json!(null), "steps.a: \"on_no_input\" is missing"),
+            ("a", "on_no_match", json!(null), "steps.a: \"on_no_match\" is missing"),
+            ("a", "on_no_match", json!("gone"), "steps.a.on_no_match: there is no step \"gone\""),
+            ("a", "prompt", json!("mainmenu"), "steps.a.prompt: there is no prompt \"mainmenu\" in en"),
+            ("a", "prompt", json!(["welcome", "x"]), "steps.a.prompt.1: there is no prompt \"x\" in en"),
+            ("a", "prompt", json!([{"number": "1", "digits": "1"}]), "steps.a.prompt.0: what form"),
+            ("a", "prompt", json!(null), "steps.a: menu without anything to say"),
+            ("a", "retries", json!(11), "steps.a.retries: 11"),
+            ("a", "timeout_ms", json!(0), "steps.a.timeout_ms: 0"),
+            ("a", "max", json!(3), "steps.a.max: \"max\" means nothing to \"menu\""),
+            ("a", "next", json!("end"), "steps.a.next: \"next\" means nothing to \"menu\""),
+            ("a", "else", json!("end"), "steps.a.else: \"else\" means nothing to \"menu\""),
+            ("a", "label", json!("{{ account }}"), "steps.a.label: a label is the same for every caller"),
+            ("a", "ordinal", json!(0), "steps.a.ordinal: 0"),
+            ("a", "total", json!(3), "steps.a.total: a total without an ordinal"),
+            ("end", "ordinal", json!(1), "steps.end.ordinal: a place in the journey without a label"),
+            ("who", "max", json!(null), "steps.who: \"max\" is missing"),
+            ("who", "max", json!(65), "steps.who.max: 65"),
+            ("who", "min", json!(9), "steps.who.min: 9, more than max 8"),
+            ("who", "terminator", json!("1"), "steps.who.terminator: a digit cannot end digits"),
+            ("who", "save", json!("pin"), "steps.who.save: \"pin\" holds the digits of a secure collect"),
+            ("who", "save", json!("a b"), "steps.who.save: \"a b\" cannot name a value"),
+            ("who", "save", json!("language"), "steps.who.save: \"language\" is what is being spoken"),
+            ("dip", "connector", json!("bonk"), "steps.dip.connector: there is no connector \"bonk\""),
+            ("dip", "timeout_ms", json!(null), "steps.dip: \"timeout_ms\" is missing"),
+            ("dip", "timeout_ms", json!(30_001), "steps.dip.timeout_ms: 30001"),
+            ("dip", "on_error", json!(null), "steps.dip: \"on_error\" is missing"),
+            ("dip", "query", json!({"p": "{{ pin }}"}), "steps.dip.query.p: \"pin\" holds the digits"),
+            ("dip", "path", json!(["x", "{{ pin"]), "steps.dip.path.1: not a template"),
+            ("dip", "json", json!({"x": ["{% for %}"]}), "steps.dip.json.x.0: not a template"),
+            ("dip", "method", json!("GET"), "steps.dip.json: a GET has no body"),
+            ("dip", "save", json!({"tier": "tier"}), "steps.dip.save.tier: \"tier\" is not a JSON pointer"),
+            ("dip", "save", json!({"pin": "/pin"}), "steps.dip.save.pin: \"pin\" holds the digits"),
+            ("set", "values", json!({"x": "{{ pin }}"}), "steps.set.values.x: \"pin\" holds the digits"),
+            (
+                "set",
+                "values",
+                json!({"x": {"cel": "pin"}}),
+                "steps.set.values.x.cel: \"pin\" holds the digits",
+            ),
+            ("set", "values", json!({"x": {"y": ["{{ pin }}"]}}), "steps.set.values.x.y.0: \"pin\" holds"),
+            ("set", "values", json!({"language": "fr"}), "steps.set.values.language: \"fr\" is no language"),
+            ("which", "when", json!([]), "steps.which.when: no condition"),
+            ("which", "when", json!([{"if": "tier ==", "goto": "told"}]), "steps.which.when.0.if: not a CEL"),
+            (
+                "which",
+                "when",
+                json!([{"if": "l.all(x, x)", "goto": "told"}]),
+                "steps.which.when.0.if: a condition may",
+            ),
+            (
+                "which",
+                "when",
+                json!([{"if": "pin == '1'", "goto": "told"}]),
+                "steps.which.when.0.if: \"pin\" holds",
+            ),
+            (
+                "which",
+                "when",
+                json!([{"if": "true", "goto": "tld"}]),
+                "steps.which.when.0.goto: there is no step",
+            ),
+            ("which", "else", json!(null), "steps.which: \"else\" is missing"),
+            ("told", "text", json!({"en": "x"}), "steps.told.text: there is no text in zh"),
+            ("told", "text", json!("x"), "steps.told.text: one text for a flow of several languages"),
+            ("told", "text", json!({"en": "{{ pin }}", "zh": "x"}), "steps.told.text.en: \"pin\" holds"),
+            (
+                "told",
+                "text",
+                json!({"en": "{{ x | shout }}", "zh": "x"}),
+                "steps.told.text.en: the filter \"shout\"",
+            ),
+            ("move", "to", json!("{{ pin }}"), "steps.move.to: \"pin\" holds"),
+            ("cards", "queue", json!("crads"), "steps.cards.queue: there is no queue \"crads\""),
+            ("cards", "skills", json!({"car": 1}), "steps.cards.skills.car: there is no skill \"car\""),
+            (
+                "move",
+                "on_error",
+                json!("which"),
+                "steps.move.on_error: the circle which → move → which turns",
+            ),
+            (
+                "cards",
+                "on_overflow",
+                json!("cards"),
+                "steps.cards.on_overflow: the circle cards → cards turns",
+            ),
+            ("a", "on_no_input", json!("a"), "steps.a.on_no_input: the circle a → a turns"),
+            ("dip", "on_error", json!("dip"), "steps.dip.on_error: the circle dip → dip turns"),
+            ("which", "else", json!("end"), "steps.move: nothing leads to this step"),
+        ] {
+            let found = faults(changed(step, key, value.clone()));
+            assert!(
+                found.first().is_some_and(|found| found.starts_with(fault)),
+                "{step}.{key} = {value}\n expected {fault}\n found {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_circle_is_found_wherever_the_walk_begins() {
+        let found = faults(json!({
+            "a": {"do": "branch", "when": [{"if": "x", "goto": "c"}], "else": "b"},
+            "b": {"do": "set", "values": {"x": 1}, "next": "c"},
+            "c": {"do": "set", "values": {"x": 1}, "next": "d"},
+            "d": {"do": "set", "values": {"x": 1}, "next": "b"},
+        }));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("b → c → d → b") || found[0].contains("c → d → b → c"), "{found:?}");
+    }
+
+    #[test]
+    fn a_circle_with_a_key_in_it_is_no_fault() {
+        assert_eq!(faults(changed("told", "next", json!("a"))), [""; 0]);
+        assert_eq!(faults(changed("a", "on_no_match", json!("told"))), [""; 0]);
+    }
+
+    #[test]
+    fn the_flow_itself_is_checked() {
+        let sound = || spec(json!({"a": {"do": "hangup"}}));
+        let mut flow = sound();
+        flow.start = "b".into();
+        assert_eq!(faults_of(&flow), ["start: there is no step \"b\""]);
+        let mut flow = sound();
+        flow.on_error = Some("b".into());
+        assert_eq!(faults_of(&flow), ["on_error: there is no step \"b\""]);
+        let mut flow = sound();
+        flow.languages = vec![Language::Zh];
+        assert_eq!(faults_of(&flow), ["languages: the flow's own language is missing"]);
+        let mut flow = sound();
+        flow.languages = vec![];
+        flow.steps.get_mut("a").unwrap().language = Some(Language::Zh);
+        assert_eq!(faults_of(&flow), ["steps.a.language: the flow does not speak zh"]);
+        assert!(faults_of(&spec(json!({})))[0].starts_with("steps: 0 steps"));
+    }
+
+    #[test]
+    fn the_likeliest_name_comes_first() {
+        let fault =
+            Flow::check(&spec(changed("cards", "queue", json!("nihgt"))), &surroundings()).unwrap_err();
+        assert_eq!(
+            fault[0].to_string(),
+            "steps.cards.queue: there is no queue \"nihgt\"; right: one of: night, cards"
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let step = serde_json::from_value::<StepSpec>(json!({"do": "play", "promt": "welcome"}));
+        assert!(step.unwrap_err().to_string().contains("unknown field `promt`"));
+    }
+}

@@ -219,9 +219,10 @@ impl Text {
             Missing::Empty => UndefinedBehavior::Chainable,
             Missing::Fails => UndefinedBehavior::Strict,
         });
-        // JSON's null is nobody's word for "none".
+        // As JSON writes them, but null, which is nobody's word for "none".
         environment.set_formatter(|out, state, value| match value.kind() {
             ValueKind::None => Ok(()),
+            ValueKind::Bool => Ok(out.write_str(if value.is_true() { "true" } else { "false" })?),
             _ => minijinja::escape_formatter(out, state, value),
         });
         add_filters(&mut environment);
@@ -436,4 +437,136 @@ fn next_word(text: &str) -> Option<(&str, &str)> {
 fn is_name(word: &str) -> bool {
     let named = word.chars().next().is_some_and(|c| c == '_' || c.is_alphabetic());
     named && !["if", "elif", "else", "and", "or", "not", "in"].contains(&word)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn values(value: Value) -> Values {
+        value.as_object().cloned().unwrap_or_default()
+    }
+
+    fn refusal(source: &str) -> String {
+        Condition::compile(source, &Standard::default()).err().map(|bad| bad.what).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_condition_compares_what_is_bound() {
+        let known =
+            values(json!({"n": 3, "f": 2.5, "s": "gold", "list": ["a", 1], "deep": {"x": {"y": null}}}));
+        for (source, holds) in [
+            ("n == 3", true),
+            ("n > 2.5", true),
+            ("f < 3", true),
+            ("s == 'gold' && n >= 3", true),
+            ("s.startsWith('go') || false", true),
+            ("'a' in list && !(2 in list)", true),
+            ("size(list) == 2", true),
+            ("has(deep.x.y) && deep.x.y == null", true),
+            ("has(deep.z)", false),
+            ("deep.z == 1", false),
+            ("n", false),
+            ("unknown", false),
+            ("unknown == null", true),
+            ("unknown.x == 1", false),
+            ("n / 0 == 1", false),
+            ("n + 9223372036854775807 > 0", false),
+            ("n == 'three'", false),
+            ("s == 'gold' ? true : false", true),
+        ] {
+            let condition = Condition::compile(source, &Standard::default()).unwrap();
+            assert_eq!(condition.holds(&known), holds, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_condition_that_could_take_long_is_refused() {
+        for source in [
+            "list.map(x, x + 1) == list",
+            "list.filter(x, x > 1) == []",
+            "list.all(x, x > 1)",
+            "!list.exists(x, x > 1)",
+            "[list.exists_one(x, x > 1)] == list",
+            "size(list.map(x, x)) > 1",
+            "n > 1 ? list.all(x, x > 1) : true",
+            "{'a': list.all(x, x > 1)}.a",
+            "list[list.map(x, x)[0]] == 1",
+        ] {
+            assert!(refusal(source).contains("may not loop"), "{source}: {}", refusal(source));
+        }
+        assert!(refusal("s.matches('(a+)+$')").contains("matches"));
+        assert!(refusal("optional.of(s).hasValue()").contains("may not call"));
+        assert!(refusal(&"(".repeat(3000)).contains("not a CEL expression"));
+        assert!(refusal(&"a".repeat(LONGEST_SOURCE + 1)).contains("long"));
+        assert!(refusal("n ==").contains("not a CEL expression"));
+    }
+
+    fn render(source: &str, known: Value) -> Result<String, Unrendered> {
+        Text::compile(source, Missing::Empty).unwrap().render(&values(known), Language::En)
+    }
+
+    #[test]
+    fn a_text_reads_values_and_says_nothing_of_those_that_are_not_there() {
+        let known = json!({"a": "<b>", "n": 5, "d": {"x": [1, true]}, "none": null});
+        for (source, text) in [
+            ("plain", "plain"),
+            ("{{ a }} {{ n + 1 }}", "<b> 6"),
+            ("{{ d.x[1] }}{{ none }}{{ missing }}{{ missing.deeper }}", "true"),
+            ("{% if n > 3 and (a) %}many{% elif n %}few{% else %}none{% endif %}", "many"),
+            ("{{ missing | default(\"* (is) *\") }}", "* (is) *"),
+            ("{{ n | number }} {{ '12' | digits }} {{ 61 | duration }}", "five one two sixty one seconds"),
+            ("{# loops: {% for %} #}{{ a | upper | length }}", "3"),
+        ] {
+            assert_eq!(render(source, known.clone()).as_deref(), Ok(text), "{source}");
+        }
+        assert_eq!(render("{{ n | number }}", json!({"n": -1})), Err(Unrendered::Failed));
+        assert_eq!(render("{{ n | number }}", json!({"n": 1e30})), Err(Unrendered::Failed));
+    }
+
+    #[test]
+    fn a_text_for_a_connector_fails_for_want_of_a_value() {
+        let text = |source: &str| {
+            Text::compile(source, Missing::Fails).unwrap().render(&Values::new(), Language::En)
+        };
+        assert_eq!(text("{{ account }}"), Err(Unrendered::Missing));
+        assert_eq!(text("{{ customer.account }}"), Err(Unrendered::Missing));
+        assert_eq!(text("{{ account | default(\"x\") }}").as_deref(), Ok("x"));
+    }
+
+    #[test]
+    fn a_text_that_could_grow_or_fail_for_every_caller_is_refused() {
+        for (source, word) in [
+            ("{% for x in list %}{{ x }}{% endfor %}", "tag \"for\""),
+            ("{%- set x = 1 -%}", "tag \"set\""),
+            ("{{ \"x\" * n }}", "operator \"*\""),
+            ("{{ a | replace(\"\", b) }}", "filter \"replace\""),
+            ("{{ a|upper|wrong }}", "filter \"wrong\""),
+            ("{{ range(9) }}", "call"),
+            ("{{ a.items() }}", "call"),
+            ("{{ a is defined }}", "operator \"is\""),
+            ("{{ a", "not a template"),
+            ("{% if a %}", "not a template"),
+        ] {
+            let what = Text::compile(source, Missing::Empty).unwrap_err().what;
+            assert!(what.contains(word), "{source}: {what}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_off_by_length_and_work() {
+        let long = "x".repeat(LONGEST_TEXT / 2 + 1);
+        assert_eq!(render("{{ a }}", json!({"a": long})).map(|text| text.len()), Ok(long.len()));
+        assert_eq!(render("{{ a }}{{ a }}", json!({"a": long})), Err(Unrendered::Failed));
+    }
+
+    #[test]
+    fn data_nested_deeper_than_anyone_needs_reads_as_nothing() {
+        let deep = (0..120).fold(json!(1), |inner, _| json!([inner]));
+        assert!(render("{{ a }}", json!({"a": deep})).is_ok());
+        let condition = Condition::compile("a == a", &Standard::default()).unwrap();
+        assert!(condition.holds(&values(json!({"a": deep}))));
+    }
 }

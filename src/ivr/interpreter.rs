@@ -144,6 +144,11 @@ impl Interpreter {
         matches!(self.state, State::Finished)
     }
 
+    /// It waits for keys: a menu or a `collect`.
+    pub const fn is_asking(&self) -> bool {
+        matches!(self.state, State::Asking { .. })
+    }
+
     pub fn handle_input(&mut self, now: Mono, input: Input) {
         match input {
             Input::Begin => {

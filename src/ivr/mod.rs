@@ -7,9 +7,13 @@ mod check;
 pub mod collect;
 pub mod expr;
 pub mod flow;
+mod graph;
 pub mod interpreter;
 pub mod phrase;
+mod simulate;
 pub mod spoken;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +22,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::base::{Key, Language, QueueId, SkillId};
+
+pub use graph::graph;
+pub use simulate::{BadDigits, simulate};
 
 /// Named values of a running flow, bound into conditions and texts.
 pub type Values = serde_json::Map<String, serde_json::Value>;
@@ -112,7 +119,7 @@ pub struct Fetch {
 
 impl fmt::Debug for Fetch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Fetch({:?} {}, {} parts)", self.method, self.connector, self.path.len())
+        write!(f, "Fetch({} {}, {} parts)", self.method.word(), self.connector, self.path.len())
     }
 }
 
@@ -121,6 +128,15 @@ impl fmt::Debug for Fetch {
 pub enum Method {
     Get,
     Post,
+}
+
+impl Method {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
 }
 
 /// A labelled step, as the journey is told of it.

@@ -103,7 +103,6 @@ impl Phrase {
         Self::new(vec![Piece::Texts(texts)], Privacy::Public)
     }
 
-
     /// What to play. A row may be empty: then there is nothing to say.
     ///
     /// # Errors

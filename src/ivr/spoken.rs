@@ -100,7 +100,7 @@ pub fn duration_fragments(language: Language, span: Duration) -> Vec<Fragment> {
     let (count, one, many) = match secs {
         0..90 => (secs, "t-second", "t-seconds"),
         90..5400 => ((secs + 30) / 60, "t-minute", "t-minutes"),
-        _ => ((secs + 1800) / 3600, "t-hour", "t-hours"),
+        _ => (secs.saturating_add(1800) / 3600, "t-hour", "t-hours"),
     };
     let mut out = Row::new(language);
     match language {
@@ -258,6 +258,133 @@ impl Row {
                 self.say(unit);
             }
             said = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn english_numbers_are_said_as_english_is() {
+        for (n, words) in [
+            (0, "zero"),
+            (13, "thirteen"),
+            (40, "forty"),
+            (105, "one hundred and five"),
+            (342, "three hundred and forty two"),
+            (1000, "one thousand"),
+            (1005, "one thousand and five"),
+            (20_311, "twenty thousand three hundred and eleven"),
+            (1_000_000, "one million"),
+            (2_000_090, "two million and ninety"),
+            (
+                u64::MAX,
+                "eighteen quintillion four hundred and forty six quadrillion seven hundred and forty four \
+                 trillion seventy three billion seven hundred and nine million five hundred and fifty one \
+                 thousand six hundred and fifteen",
+            ),
+        ] {
+            assert_eq!(number(Language::En, n), words);
+        }
+    }
+
+    /// Pinyin as the characters it stands for, to be read by a reader of Chinese.
+    fn characters(n: u64) -> String {
+        let of = |fragment: &Fragment| match fragment.name {
+            "n-0" => '零',
+            "n-1" => '一',
+            "n-2" => '二',
+            "n-3" => '三',
+            "n-4" => '四',
+            "n-5" => '五',
+            "n-6" => '六',
+            "n-7" => '七',
+            "n-8" => '八',
+            "n-9" => '九',
+            "n-10" => '十',
+            "n-liang" => '两',
+            "n-hundred" => '百',
+            "n-thousand" => '千',
+            "n-wan" => '万',
+            "n-yi" => '亿',
+            other => panic!("{other} in {n}"),
+        };
+        number_fragments(Language::Zh, n).iter().map(of).collect()
+    }
+
+    #[test]
+    fn chinese_numbers_count_in_ten_thousands_and_say_skipped_places_once() {
+        for (n, text) in [
+            (0, "零"),
+            (2, "二"),
+            (10, "十"),
+            (15, "十五"),
+            (20, "二十"),
+            (22, "二十二"),
+            (100, "一百"),
+            (105, "一百零五"),
+            (110, "一百一十"),
+            (115, "一百一十五"),
+            (200, "两百"),
+            (222, "两百二十二"),
+            (1000, "一千"),
+            (1001, "一千零一"),
+            (1010, "一千零一十"),
+            (1100, "一千一百"),
+            (2002, "两千零二"),
+            (10_000, "一万"),
+            (12_000, "一万两千"),
+            (10_500, "一万零五百"),
+            (20_002, "两万零二"),
+            (100_000, "十万"),
+            (110_000, "十一万"),
+            (100_010, "十万零一十"),
+            (1_010_010, "一百零一万零一十"),
+            (10_000_000, "一千万"),
+            (100_000_000, "一亿"),
+            (200_000_000, "两亿"),
+            (100_000_001, "一亿零一"),
+            (1_000_010_000, "十亿零一万"),
+            (1_000_000_000_000, "一万亿"),
+            (1_000_100_000_000, "一万零一亿"),
+            (10_000_000_000_000_000, "一亿亿"),
+            (10_000_000_100_000_000, "一亿零一亿"),
+        ] {
+            assert_eq!(characters(n), text, "{n}");
+        }
+    }
+
+    #[test]
+    fn digits_are_read_one_by_one() {
+        assert_eq!(digits(Language::En, "+10 7#"), "one zero seven pound");
+        assert_eq!(digits(Language::Zh, "110*"), "yao1 yao1 ling2 xing1 hao4");
+        assert_eq!(digits(Language::Zh, ""), "");
+    }
+
+    #[test]
+    fn durations_are_rounded_to_what_one_says() {
+        let en = |secs| duration(Language::En, Duration::from_secs(secs));
+        assert_eq!(en(1), "one second");
+        assert_eq!(en(89), "eighty nine seconds");
+        assert_eq!(en(90), "two minutes");
+        assert_eq!(en(5399), "ninety minutes");
+        assert_eq!(en(5400), "two hours");
+        let zh = |secs| duration(Language::Zh, Duration::from_secs(secs));
+        assert_eq!(zh(120), "liang3 fen1 zhong1");
+        assert_eq!(zh(12 * 60), "shi2 er4 fen1 zhong1");
+        assert_eq!(zh(7200), "liang3 xiao3 shi2");
+    }
+
+    #[test]
+    fn no_number_needs_a_fragment_that_is_not_there() {
+        for n in (0..20_000).chain((0..64).map(|bit| 1 << bit)).chain([u64::MAX]) {
+            for language in Language::ALL {
+                // `say` checks each name.
+                assert!(!number_fragments(language, n).is_empty());
+                duration_fragments(language, Duration::from_secs(n));
+            }
         }
     }
 }
