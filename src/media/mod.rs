@@ -7,14 +7,28 @@
 //! **Patch.** Who hears whom is one table, listener → sources. Prompt, music, talk and hold are
 //! rows of it, not modes.
 
+pub mod bay;
+mod endpoint;
+mod patch;
 pub mod plan;
+mod player;
+mod recorder;
+mod slots;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod transport;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Key, LegId, PlayId};
+use crate::base::{Key, Keys, LegId, PlayId};
 
+pub use bay::{Bay, Channel, Load, TICK, Tape, Wire};
 pub use plan::{Direction, Law, Plan, SocketId};
+
+/// Samples of a tick: 20 ms at 8 kHz.
+pub const FRAME: usize = 160;
 
 /// What signalling asks of a shard. Nothing is returned: outcomes are [`Event`]s.
 #[derive(Clone, Debug)]
@@ -49,6 +63,12 @@ pub enum Command {
     Stop {
         play: PlayId,
     },
+    /// Keys for the peer, one after the other, as telephone-event; what the leg hears waits
+    /// meanwhile. Lost if the peer agreed to no events.
+    Press {
+        leg: LegId,
+        keys: Keys,
+    },
     /// Records `left` and `right` to the two channels of one file, from now on.
     Record {
         recording: RecordingId,
@@ -72,7 +92,7 @@ pub enum Command {
 }
 
 /// Who is heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     Leg(LegId),
     Prompt(PlayId),
@@ -80,7 +100,7 @@ pub enum Source {
 }
 
 /// Call-progress tones, made where they are heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tone {
     /// 425 Hz, 1 s on, 4 s off (ITU-T E.180, China).
     Ringback,
@@ -128,6 +148,19 @@ pub struct Counts {
     pub lost: u64,
     /// Packets from strangers, malformed ones, and those of no agreed payload type.
     pub dropped: u64,
+}
+
+/// How a leg's audio fares: `near` is what we receive, `far` what the peer reports to receive
+/// (RFC 3550 §6.4.1). As of the last report either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quality {
+    /// Network and peer, there and back.
+    pub round_trip: Option<Duration>,
+    /// In 256ths of the packets since the report before.
+    pub near_loss: u8,
+    pub far_loss: u8,
+    pub near_jitter: Duration,
+    pub far_jitter: Duration,
 }
 
 /// Sound encoded once per codec, then only stamped and sent.

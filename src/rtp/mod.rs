@@ -1,1 +1,20 @@
-//! To be written.
+//! RTP and RTCP as values: RFC 3550 packets and statistics, RFC 4733 keys, a jitter buffer.
+//!
+//! **Invariant:** nothing here knows a codec, an address or a leg. What a peer sends is read with
+//! bounds on everything; nothing is allocated per packet.
+
+pub mod dtmf;
+pub mod jitter;
+pub mod packet;
+pub mod rtcp;
+pub mod stats;
+
+/// How far `to` lies after `from` on RTP's wrapping clock; negative if before.
+pub const fn ahead(from: u32, to: u32) -> i32 {
+    to.wrapping_sub(from) as i32
+}
+
+/// How far `to` lies after `from` in wrapping sequence numbers; negative if before.
+pub const fn ahead_in_sequence(from: u16, to: u16) -> i16 {
+    to.wrapping_sub(from) as i16
+}

@@ -1,0 +1,235 @@
+//! The one stream of packets a leg hears: RFC 3550 §5.1's sequence and timestamps, whatever it is
+//! made of.
+//!
+//! Prompt, music and talk follow each other on one SSRC: the sequence grows by one, the timestamp
+//! follows the clock and never goes back, the marker stands where sound begins (RFC 3551 §4.1).
+//! What is relayed keeps the sender's own steps, so that loss and jitter stay visible to the peer.
+
+use crate::rtp::packet::Header;
+use crate::rtp::{ahead, ahead_in_sequence};
+
+/// A gap larger than this is a new start of the sender, not loss.
+const DROPOUT: i16 = 3000;
+/// Later than this no packet is passed on.
+const MISORDER: i16 = 100;
+/// A relayed sender's clock may stray this far from ours (2 s) before it is set right.
+const STRAY: i32 = 16_000;
+/// It may step back this far (120 ms) without being set right: senders round.
+const STEP_BACK: i32 = 960;
+
+#[derive(Debug)]
+pub(super) struct Stream {
+    ssrc: u32,
+    /// Sequence number of the newest packet.
+    last: u16,
+    /// Timestamp at clock zero. Moves forward only.
+    base: u32,
+    /// Timestamp after the newest packet.
+    end: u32,
+    next: Spurt,
+    relayed: Option<Relayed>,
+    /// Timestamp of the key being pressed by us.
+    event: u32,
+    /// The last key passed on.
+    passed: Option<Passed>,
+}
+
+/// One timestamp is one key: whatever comes between its packets, it keeps the one it had.
+#[derive(Clone, Copy, Debug)]
+struct Passed {
+    source: usize,
+    ssrc: u32,
+    theirs: u32,
+    ours: u32,
+}
+
+/// What the next packet of our own making is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spurt {
+    Begins,
+    GoesOn,
+}
+
+/// How the source's numbers become ours.
+#[derive(Clone, Copy, Debug)]
+struct Relayed {
+    source: usize,
+    ssrc: u32,
+    sequence_offset: u16,
+    timestamp_offset: u32,
+    /// How far back from the newest packet the mapping holds.
+    span: u16,
+}
+
+/// What a packet carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Octets, each a sample.
+    Audio,
+    /// RFC 4733: the timestamp stands still while the event lasts.
+    Event,
+}
+
+/// A packet on its way from one leg to another. `clock` is when it came, in samples.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passing {
+    pub clock: u64,
+    pub source: usize,
+    pub kind: Kind,
+    pub header: Header,
+    pub samples: u32,
+}
+
+impl Stream {
+    pub fn new(ssrc: u32, sequence: u16, timestamp: u32, clock: u64) -> Self {
+        Self {
+            ssrc,
+            last: sequence,
+            base: timestamp,
+            end: timestamp.wrapping_add(clock as u32),
+            next: Spurt::Begins,
+            relayed: None,
+            event: 0,
+            passed: None,
+        }
+    }
+
+    pub const fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    pub fn rename(&mut self, ssrc: u32) {
+        self.ssrc = ssrc;
+    }
+
+    /// What the timestamp of sound made at `clock` is, if nothing went ahead of the clock.
+    pub const fn timestamp(&self, clock: u64) -> u32 {
+        self.base.wrapping_add(clock as u32)
+    }
+
+    /// Something else is heard from now on.
+    pub fn cut(&mut self) {
+        self.relayed = None;
+        self.next = Spurt::Begins;
+    }
+
+    /// The header of sound of our own that begins at `clock`.
+    pub fn stamp(&mut self, clock: u64, samples: u32, payload_type: u8) -> Header {
+        let timestamp = self.forward(clock);
+        let marker = self.next == Spurt::Begins || timestamp != self.end;
+        self.next = Spurt::GoesOn;
+        self.relayed = None;
+        self.end = timestamp.wrapping_add(samples);
+        self.own(marker, payload_type, timestamp)
+    }
+
+    /// The header of an event's first packet.
+    pub fn begin_event(&mut self, clock: u64, payload_type: u8) -> Header {
+        self.cut();
+        self.event = self.forward(clock);
+        self.end = self.event;
+        self.own(true, payload_type, self.event)
+    }
+
+    /// The header of the same event's next packet, `duration` after it began.
+    pub fn continue_event(&mut self, duration: u16, payload_type: u8) -> Header {
+        let end = self.event.wrapping_add(duration.into());
+        if ahead(self.end, end) > 0 {
+            self.end = end;
+        }
+        self.own(false, payload_type, self.event)
+    }
+
+    /// The header under which another leg's packet goes on; `None` if it comes too late.
+    pub fn relay(&mut self, passing: Passing, payload_type: u8) -> Option<Header> {
+        let own = self.map(passing, payload_type)?;
+        if passing.kind == Kind::Event {
+            let Header { ssrc, timestamp: theirs, .. } = passing.header;
+            self.passed = Some(Passed { source: passing.source, ssrc, theirs, ours: own.timestamp });
+        }
+        Some(own)
+    }
+
+    fn map(&mut self, passing: Passing, payload_type: u8) -> Option<Header> {
+        let Passing { header, .. } = passing;
+        if let Some(relayed) = self.mapping(&passing) {
+            let sequence = header.sequence.wrapping_add(relayed.sequence_offset);
+            let timestamp = header.timestamp.wrapping_add(relayed.timestamp_offset);
+            let step = ahead_in_sequence(self.last, sequence);
+            if (-MISORDER..=0).contains(&step) {
+                let known = step < 0 && step.unsigned_abs() <= relayed.span;
+                return known.then_some(Header {
+                    payload_type,
+                    sequence,
+                    timestamp,
+                    ssrc: self.ssrc,
+                    ..header
+                });
+            }
+            // An event's timestamp is where it began, however long ago.
+            let stray = passing.kind == Kind::Audio
+                && (ahead(self.timestamp(passing.clock), timestamp).abs() > STRAY
+                    || ahead(self.end, timestamp) < -STEP_BACK);
+            if step > 0 && step < DROPOUT && !stray {
+                let span = relayed.span.saturating_add(step.unsigned_abs());
+                self.relayed = Some(Relayed { span, ..relayed });
+                self.last = sequence;
+                self.advance(timestamp, passing.samples);
+                return Some(Header { payload_type, sequence, timestamp, ssrc: self.ssrc, ..header });
+            }
+        }
+        let known = self.passed.filter(|p| {
+            passing.kind == Kind::Event
+                && (p.source, p.ssrc, p.theirs) == (passing.source, header.ssrc, header.timestamp)
+        });
+        let timestamp = known.map_or_else(|| self.forward(passing.clock), |passed| passed.ours);
+        self.advance(timestamp, passing.samples);
+        let own = self.own(known.is_none(), payload_type, timestamp);
+        self.relayed = Some(Relayed {
+            source: passing.source,
+            ssrc: header.ssrc,
+            sequence_offset: own.sequence.wrapping_sub(header.sequence),
+            timestamp_offset: timestamp.wrapping_sub(header.timestamp),
+            span: 0,
+        });
+        self.next = Spurt::Begins;
+        Some(own)
+    }
+
+    /// Another leg's packet that this one is not to hear leaves no gap.
+    pub fn swallow(&mut self, passing: Passing) {
+        if let Some(relayed) = self.mapping(&passing) {
+            let sequence = passing.header.sequence.wrapping_add(relayed.sequence_offset);
+            if (1..DROPOUT).contains(&ahead_in_sequence(self.last, sequence)) {
+                let sequence_offset = relayed.sequence_offset.wrapping_sub(1);
+                // What is overtaken now could no longer be told from what was sent.
+                self.relayed = Some(Relayed { sequence_offset, span: 0, ..relayed });
+            }
+        }
+    }
+
+    fn mapping(&self, passing: &Passing) -> Option<Relayed> {
+        self.relayed.filter(|r| r.source == passing.source && r.ssrc == passing.header.ssrc)
+    }
+
+    /// The timestamp at `clock`, or after what went already: then the whole line moves on.
+    fn forward(&mut self, clock: u64) -> u32 {
+        let behind = ahead(self.timestamp(clock), self.end);
+        if behind > 0 {
+            self.base = self.base.wrapping_add(behind as u32);
+        }
+        self.timestamp(clock)
+    }
+
+    fn advance(&mut self, timestamp: u32, samples: u32) {
+        let end = timestamp.wrapping_add(samples);
+        if ahead(self.end, end) > 0 {
+            self.end = end;
+        }
+    }
+
+    fn own(&mut self, marker: bool, payload_type: u8, timestamp: u32) -> Header {
+        self.last = self.last.wrapping_add(1);
+        Header { marker, payload_type, sequence: self.last, timestamp, ssrc: self.ssrc }
+    }
+}

@@ -1,0 +1,232 @@
+//! What came of a source's packets: RFC 3550 Appendix A.1 (sequence), A.3 (loss), A.8 (jitter).
+//!
+//! A source here is one whose address and payload type signalling agreed, so A.1's probation of
+//! the first packets is left out: the first one is heard.
+
+use super::ahead_in_sequence;
+
+/// A.1: a larger gap is a new start of the sender, if the next packet confirms it.
+const MAX_DROPOUT: i16 = 3000;
+/// A.1: a packet later than this is none of this sequence.
+const MAX_MISORDER: i16 = 100;
+
+/// One source's reception, as long as its SSRC stays.
+#[derive(Clone, Debug)]
+pub struct Reception {
+    ssrc: u32,
+    base: u32,
+    /// Highest sequence number, with its cycles above 16 bits.
+    highest: u32,
+    /// Bit n: `highest - n` came.
+    seen: u64,
+    /// Where a jump went; a successor confirms it.
+    astray: Option<u16>,
+    received: u64,
+    /// Lost before the sender began anew.
+    lost_before: u64,
+    transit: Option<u32>,
+    /// A.8: in sixteenths of a timestamp unit.
+    jitter: u32,
+    expected_at_report: u64,
+    received_at_report: u64,
+}
+
+/// Where a packet lies in its sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// The newest so far.
+    Newest,
+    /// Overtaken on the way, but not seen before.
+    Late,
+    Duplicate,
+    /// Far from the sequence: not to be believed before a second one like it comes.
+    Astray,
+    /// The sender began a new sequence.
+    Restarted,
+}
+
+/// The reception part of a report block (RFC 3550 §6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Of the packets since the last report, in 256ths.
+    pub fraction: u8,
+    /// Since the beginning; 24 bits on the wire.
+    pub cumulative: u32,
+    pub highest: u32,
+    /// In timestamp units.
+    pub jitter: u32,
+}
+
+impl Reception {
+    /// Before the first packet of `ssrc`, which has `sequence`.
+    pub fn new(ssrc: u32, sequence: u16) -> Self {
+        let before = u32::from(sequence).wrapping_sub(1);
+        Self {
+            ssrc,
+            base: u32::from(sequence),
+            highest: before,
+            seen: 0,
+            astray: None,
+            received: 0,
+            lost_before: 0,
+            transit: None,
+            jitter: 0,
+            expected_at_report: 0,
+            received_at_report: 0,
+        }
+    }
+
+    pub const fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// A packet came at `arrival`, in timestamp units of our own clock.
+    pub fn receive(&mut self, sequence: u16, timestamp: u32, arrival: u32) -> Arrival {
+        let verdict = self.place(sequence);
+        if matches!(verdict, Arrival::Newest | Arrival::Late | Arrival::Restarted) {
+            self.received += 1;
+        }
+        if matches!(verdict, Arrival::Newest) {
+            let transit = arrival.wrapping_sub(timestamp);
+            if let Some(last) = self.transit {
+                let d = super::ahead(last, transit).unsigned_abs();
+                // A sender that resumes on another clock is no jitter.
+                if d < 1 << 16 {
+                    self.jitter = self.jitter + d - ((self.jitter + 8) >> 4);
+                }
+            }
+            self.transit = Some(transit);
+        }
+        verdict
+    }
+
+    fn place(&mut self, sequence: u16) -> Arrival {
+        let step = ahead_in_sequence(self.highest as u16, sequence);
+        if (1..MAX_DROPOUT).contains(&step) {
+            self.highest = self.highest.wrapping_add(step as u32);
+            self.seen = self.seen.checked_shl(step as u32).unwrap_or(0) | 1;
+            self.astray = None;
+            return Arrival::Newest;
+        }
+        if (-MAX_MISORDER..=0).contains(&step) {
+            let age = u32::from(step.unsigned_abs());
+            // Older than the window remembers: rather lost than twice.
+            let Some(bit) = 1u64.checked_shl(age) else { return Arrival::Duplicate };
+            if self.seen & bit != 0 || ahead_in_sequence(self.base as u16, sequence) < 0 && self.is_young() {
+                return Arrival::Duplicate;
+            }
+            self.seen |= bit;
+            return Arrival::Late;
+        }
+        if self.astray == Some(sequence) {
+            let lost = self.lost();
+            *self = Self { lost_before: lost, jitter: self.jitter, ..Self::new(self.ssrc, sequence) };
+            self.place(sequence);
+            return Arrival::Restarted;
+        }
+        self.astray = Some(sequence.wrapping_add(1));
+        Arrival::Astray
+    }
+
+    /// The base is near enough to compare with in 16 bits.
+    fn is_young(&self) -> bool {
+        self.highest.wrapping_sub(self.base) < 1 << 14
+    }
+
+    fn expected(&self) -> u64 {
+        u64::from(self.highest.wrapping_sub(self.base).wrapping_add(1))
+    }
+
+    /// A.3: packets that should have come and did not.
+    pub fn lost(&self) -> u64 {
+        self.lost_before + self.expected().saturating_sub(self.received)
+    }
+
+    /// What to report now; the fraction counts from the last call.
+    pub fn report(&mut self) -> Loss {
+        let expected = self.expected() - self.expected_at_report.min(self.expected());
+        let received = self.received - self.received_at_report.min(self.received);
+        self.expected_at_report = self.expected();
+        self.received_at_report = self.received;
+        let lost = expected.saturating_sub(received);
+        Loss {
+            fraction: (lost << 8).checked_div(expected).unwrap_or(0).min(255) as u8,
+            cumulative: self.lost().min(0x7f_ffff) as u32,
+            highest: self.highest,
+            jitter: self.jitter >> 4,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Arrival::*;
+
+    fn play(sequences: impl IntoIterator<Item = u16>) -> (Reception, Vec<Arrival>) {
+        let mut sequences = sequences.into_iter().peekable();
+        let mut reception = Reception::new(7, *sequences.peek().unwrap());
+        let verdicts = sequences.map(|s| reception.receive(s, 0, 0)).collect();
+        (reception, verdicts)
+    }
+
+    #[test]
+    fn order_loss_and_repetition_are_told_apart() {
+        let (reception, verdicts) = play([65534, 65535, 1, 0, 0, 4, 65534, 65533]);
+        assert_eq!(verdicts, [Newest, Newest, Newest, Late, Duplicate, Newest, Duplicate, Duplicate]);
+        assert_eq!(reception.lost(), 2);
+        assert_eq!(reception.highest, 0x10004);
+    }
+
+    #[test]
+    fn a_single_wild_packet_changes_nothing() {
+        let (reception, verdicts) = play([10, 30000, 11, 40000, 12]);
+        assert_eq!(verdicts, [Newest, Astray, Newest, Astray, Newest]);
+        assert_eq!(reception.lost(), 0);
+    }
+
+    #[test]
+    fn a_sender_that_begins_anew_is_followed_at_its_second_packet() {
+        let (reception, verdicts) = play([10, 12, 30000, 30001, 30002]);
+        assert_eq!(verdicts, [Newest, Newest, Astray, Restarted, Newest]);
+        assert_eq!(reception.lost(), 1);
+    }
+
+    #[test]
+    fn a_wrap_of_the_whole_space_loses_nothing() {
+        let (reception, verdicts) = play((0..200_000u32).map(|s| s as u16));
+        assert!(verdicts.iter().all(|v| *v == Newest));
+        assert_eq!(reception.lost(), 0);
+        assert_eq!(reception.highest, 199_999);
+    }
+
+    #[test]
+    fn the_fraction_lost_counts_from_report_to_report() {
+        let mut reception = Reception::new(7, 0);
+        for sequence in [0, 1, 2, 4] {
+            reception.receive(sequence, 0, 0);
+        }
+        assert_eq!(reception.report(), Loss { fraction: 51, cumulative: 1, highest: 4, jitter: 0 });
+        for sequence in [5, 6] {
+            reception.receive(sequence, 0, 0);
+        }
+        assert_eq!(reception.report(), Loss { fraction: 0, cumulative: 1, highest: 6, jitter: 0 });
+        assert_eq!(reception.report().fraction, 0);
+    }
+
+    /// A.8 by hand: |D| is 16 at every packet, so J nears 16 by sixteenths.
+    #[test]
+    fn jitter_is_the_smoothed_difference_of_transit_times() {
+        let mut reception = Reception::new(7, 0);
+        let mut want = 0.0;
+        for n in 0..50u16 {
+            let late = if n % 2 == 1 { 16 } else { 0 };
+            reception.receive(n, u32::from(n) * 160, 5000 + u32::from(n) * 160 + late);
+            if n > 0 {
+                want += (16.0 - want) / 16.0;
+            }
+        }
+        let got = f64::from(reception.jitter) / 16.0;
+        assert!((got - want).abs() < 0.6, "{got} {want}");
+    }
+}
