@@ -10,8 +10,8 @@ use super::Method;
 use super::collect::{Kind, Rules};
 use super::expr::{BadSource, Condition, Missing, Standard, Text};
 use super::flow::{
-    Action, Answer, Ask, BargeIn, Fault, Flow, Given, Http, Label, SaveSpec, Secrecy, Segment, Spec, Step,
-    StepIndex, StepSpec, Surroundings, Terminator, Turn, Verb,
+    Action, Answer, Ask, BargeIn, Fault, Flow, Given, Http, Label, RESUME, SaveSpec, Secrecy, Segment, Spec,
+    Step, StepIndex, StepSpec, Surroundings, Target, Terminator, Turn, Verb,
 };
 use super::phrase::{Form, Phrase, Piece, PieceSpec, Privacy, PromptSpec, TextSpec, ValueSpec};
 use super::spoken;
@@ -219,7 +219,10 @@ impl Check<'_> {
         }
         let mut options = BTreeMap::new();
         for (key, name) in given.into_iter().flatten() {
-            let target = self.target(&here.key(key), Some(name));
+            let target = match name.as_str() {
+                RESUME => Target::Resume,
+                _ => Target::Step(self.target(&here.key(key), Some(name))),
+            };
             match key.parse::<Key>() {
                 Ok(key) => drop(options.insert(key, target)),
                 Err(()) => {

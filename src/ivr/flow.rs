@@ -109,7 +109,7 @@ step_spec! {
     text: TextSpec,
     /// Whether a key cuts it short; it does unless `false`.
     barge_in: bool,
-    /// menu: key → step.
+    /// menu: key → step, or [`RESUME`].
     options: BTreeMap<String, String>,
     /// menu: silence after the prompt. http: for the whole exchange.
     timeout_ms: u64,
@@ -284,9 +284,20 @@ pub(super) struct Ask {
 
 #[derive(Debug)]
 pub(super) enum Answer {
-    Options(BTreeMap<Key, StepIndex>),
+    Options(BTreeMap<Key, Target>),
     Digits { save: String, secrecy: Secrecy, next: StepIndex },
 }
+
+/// Where a menu's key leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Step(StepIndex),
+    /// To the step named by the value `resume.step`, if a caller may resume there; else to the start.
+    Resume,
+}
+
+/// How a menu's option names [`Target::Resume`]. Only a key leads there, so it makes no circle.
+pub const RESUME: &str = "@resume";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Secrecy {
@@ -394,11 +405,15 @@ impl Action {
             Self::Ask(ask) => {
                 let mut ways = match &ask.answer {
                     Answer::Options(options) => {
-                        let way = |(key, to): (&Key, &StepIndex)| Way {
-                            key: vec![Segment::Key("options".into()), Segment::Key(key.to_string())],
-                            ..way(to, "", &key.to_string(), Turn::Key)
+                        let way = |(key, target): (&Key, &Target)| match target {
+                            Target::Step(to) => Some(Way {
+                                key: vec![Segment::Key("options".into()), Segment::Key(key.to_string())],
+                                ..way(to, "", &key.to_string(), Turn::Key)
+                            }),
+                            // Where it leads was reached before.
+                            Target::Resume => None,
                         };
-                        options.iter().map(way).collect()
+                        options.iter().filter_map(way).collect()
                     }
                     Answer::Digits { secrecy: Secrecy::Secure, next, .. } => {
                         vec![way(next, "next", "digits", Turn::Secret)]

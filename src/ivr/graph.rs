@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
-use super::flow::{Action, Answer, Flow, Secrecy, Step, Turn};
+use super::flow::{Action, Answer, Ask, Flow, Secrecy, Step, Target, Turn};
 
 /// Boxes by what a step does: rounded ones speak, hexagons wait for keys, diamonds branch,
 /// cylinders ask a connector, stadiums hand over or end. Dotted ways need no key.
 pub fn graph(flow: &Flow) -> String {
     let mut text = String::from("flowchart TD\n");
     let _ = writeln!(text, "  begin(( )) --> {}", node(flow.start.0));
+    let mut resumes = false;
     for (i, step) in (0u32..).zip(&flow.steps) {
         let (open, close) = shape(&step.action);
         let _ = writeln!(text, "  {}{open}\"{}\"{close}", node(i), quoted(&caption(step)));
@@ -18,6 +19,15 @@ pub fn graph(flow: &Flow) -> String {
                 if way.when.is_empty() { String::new() } else { format!("|\"{}\"|", quoted(&way.when)) };
             let _ = writeln!(text, "  {} {arrow}{when} {}", node(i), node(way.to.0));
         }
+        if let Action::Ask(Ask { answer: Answer::Options(options), .. }) = &step.action {
+            for (key, _) in options.iter().filter(|(_, target)| **target == Target::Resume) {
+                resumes = true;
+                let _ = writeln!(text, "  {} -->|\"{}\"| resume", node(i), quoted(&key.to_string()));
+            }
+        }
+    }
+    if resumes {
+        text.push_str("  resume([\"where the caller stopped last time\"])\n");
     }
     if let Some(step) = flow.on_error {
         let _ = writeln!(text, "  failure>\"any other failure\"] -.-> {}", node(step.0));

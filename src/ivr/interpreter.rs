@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::collect::{Collector, Verdict};
 use super::expr::Unrendered;
-use super::flow::{Action, Answer, Ask, BargeIn, Flow, Given, Http, Secrecy, StepIndex};
+use super::flow::{Action, Answer, Ask, BargeIn, Flow, Given, Http, Secrecy, StepIndex, Target};
 use super::{Exit, Fetch, FetchFault, Input, Outcome, Output, Secure, StepReport, Values};
 use crate::base::{Key, Language, Mono, Pii};
 
@@ -520,7 +520,11 @@ impl Interpreter {
                 let Some(target) = target else { return Err(Some(keys.into_inner())) };
                 self.failure = Failure::Unseen;
                 self.walked(index, Some(keys.into_inner()));
-                Ok(self.pass(index, target))
+                let next = match target {
+                    Target::Step(next) => next,
+                    Target::Resume => self.stopped_at(),
+                };
+                Ok(self.pass(index, next))
             }
             Answer::Digits { save, secrecy, next } => {
                 self.failure = Failure::Unseen;
@@ -547,6 +551,13 @@ impl Interpreter {
                 Ok(self.pass(index, *next))
             }
         }
+    }
+
+    /// Where this caller stopped last time, as `resume.step` says.
+    fn stopped_at(&self) -> StepIndex {
+        let name = self.values().get("resume").and_then(|resume| resume.get("step")).and_then(Value::as_str);
+        let step = name.and_then(|name| self.flow.index(name));
+        step.filter(|step| self.flow.step(*step).resumable).unwrap_or(self.flow.start)
     }
 
     fn fetch(&self, http: &Http) -> Result<Fetch, Unrendered> {

@@ -586,6 +586,27 @@ fn nobody_resumes_behind_a_secure_collect_or_where_the_author_forbids() {
     assert!(!flow(steps).resumable("account"));
 }
 
+#[test]
+fn a_menu_can_offer_to_go_on_where_the_caller_stopped() {
+    let mut steps = pin();
+    steps["a"] = json!({"do": "menu", "prompt": "main-menu", "options": {"1": "@resume", "2": "pin"},
+                        "on_no_input": "end", "on_no_match": "end"});
+    let flow = flow(steps);
+    let walk = |resume: Value| {
+        let walk = Interpreter::new(flow.clone(), Language::En, values(json!({"resume": resume})));
+        play(walk, [(100, On::Keys("1")), (200, On::HungUp)])
+    };
+    let there = "0 say en/main-menu\n100 hush\n100 path a 1\n";
+    let pin =
+        "100 step pin entered\n100 secure begins\n100 say en/pin\n200 secure ends\n200 step pin abandoned\n";
+    assert_eq!(walk(json!({"step": "pin"})), format!("{there}{pin}"));
+    // Not behind the PIN, nor to a step that is no more: from the start.
+    for step in [json!("pay"), json!("gone"), json!(7), json!(null)] {
+        assert_eq!(walk(json!({"step": step})), format!("{there}100 say en/main-menu\n"));
+    }
+    assert!(graph(&flow).contains("s0 -->|\"1\"| resume\n"));
+}
+
 fn queues() -> Value {
     json!({
         "a": {"do": "queue", "label": "Wait", "queue": "cards", "on_overflow": "why"},
