@@ -453,21 +453,23 @@ impl Check<'_> {
 
     fn value(&mut self, at: &Path, value: &ValueSpec) -> Option<Piece> {
         let given: Vec<_> = [
-            ("number", Form::Number, &value.number),
-            ("measured", Form::Measured, &value.measured),
-            ("digits", Form::Digits, &value.digits),
-            ("duration", Form::Duration, &value.duration),
+            ("number", Some(Form::Number), &value.number),
+            ("measured", Some(Form::Measured), &value.measured),
+            ("digits", Some(Form::Digits), &value.digits),
+            ("duration", Some(Form::Duration), &value.duration),
+            ("in_other_languages", None, &value.in_other_languages),
         ]
         .into_iter()
         .filter_map(|(key, form, source)| Some((key, form, source.as_ref()?)))
         .collect();
         let [(key, form, source)] = given[..] else {
-            self.fault(
-                at.clone(),
-                "what form the value has is not clear",
-                "one of number, measured, digits, duration",
-            );
+            let right = "one of number, measured, digits, duration, in_other_languages";
+            self.fault(at.clone(), "what form it has is not clear", right);
             return None;
+        };
+        let Some(form) = form else {
+            self.prompt(&at.key(key), source);
+            return Some(Piece::Others(source.clone(), self.languages.clone()));
         };
         let text = self.open_text(&at.key(key), source, Missing::Empty);
         let all = |language: &Language| {

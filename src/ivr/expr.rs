@@ -50,6 +50,7 @@ const FUNCTIONS: [&str; 10] =
 
 /// A compiled CEL expression.
 pub struct Condition {
+    source: String,
     program: cel::Program,
     /// What it refers to. Bound anew each time, unknown ones as null.
     variables: Vec<String>,
@@ -75,7 +76,12 @@ impl Condition {
         })?;
         walk(program.expression())?;
         let variables = program.references().variables().into_iter().map(str::to_owned).collect();
-        Ok(Self { program, variables, standard: standard.0.clone() })
+        Ok(Self { source: source.to_owned(), program, variables, standard: standard.0.clone() })
+    }
+
+    /// As written.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// What it refers to.
@@ -103,7 +109,7 @@ impl Condition {
 
 impl fmt::Debug for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Condition({:?})", self.variables)
+        write!(f, "Condition({:?})", self.source)
     }
 }
 
@@ -242,8 +248,12 @@ impl Text {
         template.into_iter().flat_map(|template| template.variables.iter().map(String::as_str))
     }
 
-    pub const fn is_fixed(&self) -> bool {
-        matches!(self, Self::Fixed(_))
+    /// The text itself, if it has no values in it.
+    pub fn as_fixed(&self) -> Option<&str> {
+        match self {
+            Self::Fixed(text) => Some(text),
+            Self::Template(_) => None,
+        }
     }
 
     /// At most [`LONGEST_TEXT`] octets.

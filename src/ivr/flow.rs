@@ -13,10 +13,10 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::Method;
 use super::collect::Rules;
 use super::expr::{Condition, Text};
 use super::phrase::{Phrase, PromptSpec, TextSpec};
+use super::{Method, Utterance};
 use crate::base::{FlowId, Key, Language, QueueId, SkillId};
 
 /// A flow as written, one TOML file.
@@ -150,7 +150,7 @@ step_spec! {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a value's name, or a table of names and JSON pointers")]
 pub enum SaveSpec {
     As(String),
     Each(BTreeMap<String, String>),
@@ -362,6 +362,15 @@ impl Flow {
         self.names.keys().map(String::as_str)
     }
 
+    /// Everything it says that is the same for every caller, to be spoken before the first one calls.
+    pub fn fixed_utterances(&self) -> Vec<Utterance> {
+        let phrases = self.steps.iter().filter_map(|step| match &step.action {
+            Action::Say { phrase, .. } | Action::Ask(Ask { phrase, .. }) => Some(phrase),
+            _ => None,
+        });
+        phrases.flat_map(|phrase| phrase.fixed(&self.languages)).collect()
+    }
+
     pub(super) fn index(&self, name: &str) -> Option<StepIndex> {
         self.names.get(name).copied()
     }
@@ -428,9 +437,9 @@ impl Action {
                 let mut ways: Vec<_> = when
                     .iter()
                     .enumerate()
-                    .map(|(i, (_, to))| Way {
+                    .map(|(i, (condition, to))| Way {
                         key: ["when".into(), i.to_string(), "goto".into()].map(Segment::Key).into(),
-                        ..way(to, "", "", Turn::Alone)
+                        ..way(to, "", condition.source(), Turn::Alone)
                     })
                     .collect();
                 ways.push(way(otherwise, "else", "else", Turn::Alone));

@@ -10,7 +10,10 @@ use crate::base::Language;
 
 /// `prompt = …`: a name, or several things in a row.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a prompt's name, or a row of names and tables such as { number = \"…\" }"
+)]
 pub enum PromptSpec {
     Name(String),
     Row(Vec<PieceSpec>),
@@ -18,7 +21,7 @@ pub enum PromptSpec {
 
 /// One of a row: a prompt's name, or a value spoken from fragments.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a prompt's name, or a table such as { number = \"…\" }")]
 pub enum PieceSpec {
     Name(String),
     Value(ValueSpec),
@@ -36,11 +39,14 @@ pub struct ValueSpec {
     pub digits: Option<String>,
     /// Seconds.
     pub duration: Option<String>,
+    /// No value, but a prompt's name: it is played in every language of the flow but the one being
+    /// spoken, to those who would rather have theirs.
+    pub in_other_languages: Option<String>,
 }
 
 /// `text = …`: one for all languages, or one each.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text, or one for each language such as { en = \"…\" }")]
 pub enum TextSpec {
     Same(String),
     Each(BTreeMap<Language, String>),
@@ -65,6 +71,8 @@ pub enum Privacy {
 #[derive(Clone, Debug)]
 pub(super) enum Piece {
     Prompt(String),
+    /// The prompt in all of these but the one being spoken.
+    Others(String, Vec<Language>),
     Texts(BTreeMap<Language, Text>),
     Value {
         form: Form,
@@ -103,6 +111,27 @@ impl Phrase {
         Self::new(vec![Piece::Texts(texts)], Privacy::Public)
     }
 
+    /// What is the same whatever the values are.
+    pub(super) fn fixed(&self, languages: &[Language]) -> Vec<Utterance> {
+        let of = |piece: &Piece| -> Vec<Utterance> {
+            match piece {
+                Piece::Prompt(name) | Piece::Others(name, _) => languages
+                    .iter()
+                    .map(|language| Utterance::Prompt { name: name.clone(), language: *language })
+                    .collect(),
+                Piece::Texts(texts) => texts
+                    .iter()
+                    .filter_map(|(language, text)| {
+                        let text = text.as_fixed()?.to_owned();
+                        Some(Utterance::Text { text, language: *language, personal: false })
+                    })
+                    .collect(),
+                Piece::Value { .. } => vec![],
+            }
+        };
+        self.pieces.iter().flat_map(of).collect()
+    }
+
     /// What to play. A row may be empty: then there is nothing to say.
     ///
     /// # Errors
@@ -112,9 +141,15 @@ impl Phrase {
         for piece in &self.pieces {
             match piece {
                 Piece::Prompt(name) => row.push(Utterance::Prompt { name: name.clone(), language }),
+                Piece::Others(name, languages) => {
+                    let others = languages.iter().filter(|other| **other != language);
+                    row.extend(
+                        others.map(|other| Utterance::Prompt { name: name.clone(), language: *other }),
+                    );
+                }
                 Piece::Texts(texts) => {
                     let Some(text) = texts.get(&language).or_else(|| texts.values().next()) else { continue };
-                    let personal = !text.is_fixed() && self.privacy == Privacy::Personal;
+                    let personal = text.as_fixed().is_none() && self.privacy == Privacy::Personal;
                     let text = text.render(values, language)?;
                     if !text.trim().is_empty() {
                         row.push(Utterance::Text { text, language, personal });

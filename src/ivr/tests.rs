@@ -782,6 +782,17 @@ fn numbers_are_composed_of_fragments_where_all_are_recorded() {
 }
 
 #[test]
+fn an_offer_of_other_languages_is_made_in_them() {
+    let steps = json!({
+        "a": {"do": "play", "prompt": ["welcome", {"in_other_languages": "bye"}], "next": "end"},
+        "end": {"do": "hangup"},
+    });
+    let said = |language| play(Interpreter::new(flow(steps.clone()), language, Values::new()), []);
+    assert_eq!(said(Language::En), "0 say en/welcome zh/bye\n");
+    assert_eq!(said(Language::Zh), "0 say zh/welcome en/bye\n");
+}
+
+#[test]
 fn only_texts_with_a_callers_values_are_personal() {
     let said = |text: &str| {
         let steps = json!({
@@ -797,6 +808,24 @@ fn only_texts_with_a_callers_values_are_personal() {
     };
     assert!(said("Hello {{ name }}"));
     assert!(!said("Hello"));
+}
+
+#[test]
+fn what_is_the_same_for_all_can_be_spoken_beforehand() {
+    let steps = json!({
+        "a": {"do": "say", "prompt": "welcome", "text": {"en": "Hello {{ name }}", "zh": "ni3 hao3"}, "next": "end"},
+        "end": {"do": "hangup"},
+    });
+    let mut fixed = flow(steps).fixed_utterances();
+    fixed.sort_by_key(|utterance| format!("{utterance:?}"));
+    assert_eq!(
+        fixed,
+        [
+            Utterance::Prompt { name: "welcome".into(), language: Language::En },
+            Utterance::Prompt { name: "welcome".into(), language: Language::Zh },
+            Utterance::Text { text: "ni3 hao3".into(), language: Language::Zh, personal: false },
+        ]
+    );
 }
 
 #[test]
