@@ -737,6 +737,18 @@ fn more_than_may_be_bound_is_not_bound() {
 }
 
 #[test]
+fn a_value_that_replaces_another_takes_its_room() {
+    let mut walk = start(menu());
+    for fill in ["x", "y", "z"] {
+        walk.handle_input(
+            Mono::ZERO,
+            Input::Learn(values(json!({"customer": fill.repeat(MOST_BOUND * 2 / 3)}))),
+        );
+    }
+    assert!(walk.values()["customer"].as_str().unwrap().starts_with('z'));
+}
+
+#[test]
 fn what_a_caller_or_connector_says_is_never_a_template() {
     let steps = json!({
         "a": {"do": "set", "values": {"b": "{{ customer }}"}, "next": "say"},
