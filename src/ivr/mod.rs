@@ -3,11 +3,28 @@
 //! **Invariant:** the interpreter knows no call, no audio and no HTTP. It is told keys and
 //! outcomes and says what to play, to fetch and to report; time comes in as a value.
 
-use serde::{Deserialize, Serialize};
+mod check;
+pub mod collect;
+pub mod expr;
+pub mod flow;
+mod graph;
+pub mod interpreter;
+pub mod phrase;
+mod simulate;
+pub mod spoken;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::{Key, Language, QueueId, SkillId};
+
+pub use graph::graph;
+pub use simulate::{BadDigits, simulate};
 
 /// Named values of a running flow, bound into conditions and texts.
 pub type Values = serde_json::Map<String, serde_json::Value>;
@@ -30,6 +47,8 @@ pub enum Input {
     },
     /// The transfer the flow asked for did not come about.
     TransferFailed,
+    /// An agent answered, or the transfer came about: the flow has done its work.
+    Served,
     /// The caller hung up.
     HungUp,
 }
@@ -85,8 +104,9 @@ pub enum Utterance {
     Text { text: String, language: Language, personal: bool },
 }
 
-/// A data dip through a named connector.
-#[derive(Clone, Debug, PartialEq)]
+/// A data dip through a named connector. It may carry digits of a secure `collect`: it prints
+/// without what it carries.
+#[derive(Clone, PartialEq)]
 pub struct Fetch {
     pub connector: String,
     pub method: Method,
@@ -97,11 +117,26 @@ pub struct Fetch {
     pub timeout: Duration,
 }
 
+impl fmt::Debug for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fetch({} {}, {} parts)", self.method.word(), self.connector, self.path.len())
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {
     Get,
     Post,
+}
+
+impl Method {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
 }
 
 /// A labelled step, as the journey is told of it.
