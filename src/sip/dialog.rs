@@ -201,9 +201,9 @@ impl Dialog {
         {
             return flow;
         }
-        // Another transport than the peer came by means another listener of ours, which is not
-        // known here; what it came by works.
-        if transport != flow.transport {
+        // Another transport or family than the peer came by means another listener of ours, which
+        // is not known here; what it came by works.
+        if transport != flow.transport || address.is_ipv4() != flow.remote.is_ipv4() {
             return self.without_lost_stream();
         }
         Hop { remote: address, stream: None, ..flow }

@@ -305,7 +305,7 @@ impl Endpoint {
         if !headers.contains(Name::MaxForwards) {
             request.headers.push(Name::MaxForwards, 70);
         }
-        request.headers.push(Name::From, from.with_tag(&hex(tag)));
+        request.headers.push(Name::From, from.with_tag(hex(tag)));
         request.headers.push(Name::To, NameAddr::new(uri));
         request.headers.push(Name::CallId, self.mint.hex::<12>());
         request.headers.push(Name::CSeq, CSeq::new(1, Method::Invite));
@@ -392,10 +392,8 @@ impl Endpoint {
         let far = far.clone();
         let is_busy =
             up.asked.is_some() || up.unacked.is_some() || up.ack_due.is_some() || up.reoffer.is_some();
-        let number = up.dialog.clone();
         if is_busy {
-            let mut aside = number;
-            let response = Response::to(&aside.request(Method::Invite), 491);
+            let response = Response::to(&up.dialog.clone().request(Method::Invite), 491);
             return self.tell(Event::Rerefused { leg, response });
         }
         self.reoffer(now, leg, &far, body);
@@ -441,13 +439,8 @@ impl Endpoint {
                 return self.settle_sent(now, invite);
             }
             Phase::Up(up) => {
-                let Up { dialog, unacked, ack_due, asked, .. } = *up;
-                if let Some(invite) = ack_due {
-                    self.acknowledge(invite, &dialog, None);
-                }
-                if let Some(asked) = asked {
-                    self.refuse_asked(now, asked, 487, &Headers::new());
-                }
+                self.release(now, &up);
+                let Up { dialog, unacked, .. } = *up;
                 match unacked {
                     Some(unacked) if unacked.opening == Opening::First => {
                         Phase::Parting { dialog, unacked, reason }
@@ -653,22 +646,29 @@ impl Endpoint {
     }
 
     /// Sends the BYE of a leg that stays only to hear it answered.
-    fn leave(&mut self, now: Mono, leg: LegId, far: &Far, dialog: Dialog, reason: Option<Value>) -> Phase {
-        self.send_bye(now, dialog.clone(), far, Purpose::Bye(leg), reason);
+    fn leave(
+        &mut self,
+        now: Mono,
+        leg: LegId,
+        far: &Far,
+        mut dialog: Dialog,
+        reason: Option<Value>,
+    ) -> Phase {
+        self.send_bye(now, &mut dialog, far, Purpose::Bye(leg), reason);
         Phase::Leaving { dialog }
     }
 
     fn send_bye(
         &mut self,
         now: Mono,
-        mut dialog: Dialog,
+        dialog: &mut Dialog,
         far: &Far,
         purpose: Purpose,
         reason: Option<Value>,
     ) {
         let mut request = dialog.request(Method::Bye);
         add_reason(&mut request.headers, reason);
-        let (hop, fallback) = way(&dialog);
+        let (hop, fallback) = way(dialog);
         self.send(now, request, Outgoing { hop, fallback, purpose, far, nonces: vec![] });
     }
 

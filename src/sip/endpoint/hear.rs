@@ -110,7 +110,7 @@ impl Endpoint {
         }
     }
 
-    fn on_answer(&mut self, now: Mono, id: SentId, leg: LegId, dialog: Dialog, response: Response) {
+    fn on_answer(&mut self, now: Mono, id: SentId, leg: LegId, mut dialog: Dialog, response: Response) {
         let far = self.table.usages.get(&leg).map(|usage| usage.far.clone());
         let phase = self.table.usages.get_mut(&leg).map(|usage| &mut usage.phase);
         match phase {
@@ -141,7 +141,7 @@ impl Endpoint {
                     let phase = self.leave(now, leg, &far, dialog, None);
                     self.table.add_usage(leg, Usage { phase, armed: None, ..usage });
                 } else {
-                    self.send_bye(now, dialog, &far, Purpose::Courtesy, None);
+                    self.send_bye(now, &mut dialog, &far, Purpose::Courtesy, None);
                 }
             }
         }
@@ -203,9 +203,9 @@ impl Endpoint {
             return;
         }
         let Some(Usage { phase: Phase::Up(up), far, .. }) = self.table.remove_usage(leg) else { return };
-        let dialog = up.dialog.clone();
-        self.release(now, *up);
-        self.send_bye(now, dialog, &far, Purpose::Courtesy, None);
+        self.release(now, &up);
+        let mut dialog = up.dialog;
+        self.send_bye(now, &mut dialog, &far, Purpose::Courtesy, None);
         self.tell(Event::Ended { leg, by: Ending::Lost });
     }
 
@@ -306,22 +306,43 @@ impl Endpoint {
                         self.settle_asked(now, id);
                     }
                 }
-                Owner::Sent(id) => {
-                    let Some(sent) = self.table.sent.get_mut(&id) else { continue };
-                    if !sent.machine.is_pending() {
-                        continue;
-                    }
-                    match sent.fallback.take().filter(|_| hop.stream.is_some()) {
-                        Some(fallback) => {
-                            let bytes = sent.request.to_bytes();
-                            self.table.move_to(owner, fallback);
-                            self.transmit(fallback, bytes);
-                        }
-                        None => self.give_up(now, id, 503),
-                    }
-                }
+                Owner::Sent(id) => self.resend(now, id, hop),
                 Owner::Usage(_) => {}
             }
+        }
+    }
+
+    /// What went to `lost` goes to its fallback, once, if a stream was lost; otherwise nobody is
+    /// there.
+    fn resend(&mut self, now: Mono, id: SentId, lost: Hop) {
+        let Some(sent) = self.table.sent.get_mut(&id) else { return };
+        let fallback = sent.fallback.take().filter(|_| lost.stream.is_some());
+        let Some(fallback) = fallback else {
+            if sent.machine.is_pending() {
+                self.give_up(now, id, 503);
+            }
+            return;
+        };
+        let mut again = vec![];
+        if sent.machine.is_pending() {
+            again.push(sent.request.to_bytes());
+        }
+        // An ACK has no transaction of its own that could notice.
+        for (hop, ack) in sent.answers.iter_mut().filter_map(|answer| answer.ack.as_mut()) {
+            if *hop == lost {
+                *hop = fallback;
+                again.push(ack.clone());
+            }
+        }
+        let purpose = sent.purpose;
+        self.table.move_to(Owner::Sent(id), fallback);
+        for bytes in again {
+            self.transmit(fallback, bytes);
+        }
+        if let Purpose::Call(leg) | Purpose::Reoffer(leg) | Purpose::Inform(leg) | Purpose::Bye(leg) = purpose
+            && let Some(usage) = self.table.usages.get_mut(&leg)
+        {
+            usage.forget_stream(lost);
         }
     }
 }

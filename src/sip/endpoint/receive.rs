@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hasher};
 
 use bytes::Bytes;
 
-use super::table::{Answering, Asked, AskedId, Far, Key, Phase, Reoffer, Up, Usage};
+use super::table::{Answering, Asked, AskedId, Far, Key, Owner, Phase, Reoffer, Sending, Up, Usage};
 use super::{ACCEPT, ALLOW, Account, Admission, BRANCH, Dose, Endpoint, hex};
 use crate::base::{AgentId, LegId, Mono};
 use crate::sip::auth::{Denial, Freshness};
@@ -111,10 +111,9 @@ impl Endpoint {
         }
         let Ok(number) = headers.cseq().map(|cseq| cseq.number) else { return };
         match &mut usage.phase {
-            Phase::Up(up) => {
-                if up.unacked.take_if(|unacked| unacked.number == number).is_some() {
-                    self.tell(Event::Acked { leg, body: request.body.clone() });
-                }
+            Phase::Up(up) if up.unacked.as_ref().is_some_and(|unacked| unacked.number == number) => {
+                up.unacked = None;
+                self.tell(Event::Acked { leg, body: request.body.clone() });
             }
             Phase::Parting { unacked, .. } if unacked.number == number => {
                 let Some(usage) = self.table.remove_usage(leg) else { return };
@@ -124,7 +123,7 @@ impl Endpoint {
             }
             _ => {}
         }
-        self.table.arm(super::Owner::Usage(leg));
+        self.table.arm(Owner::Usage(leg));
     }
 
     /// RFC 3261 §9.2. Answered without state: a repetition finds the same INVITE or none again.
@@ -406,20 +405,28 @@ impl Endpoint {
                 self.tell(Event::Cancelled { leg, request });
             }
             Phase::Up(up) => {
-                self.release(now, *up);
+                self.release(now, &up);
                 self.tell(Event::Ended { leg, by: Ending::Bye(request) });
             }
             _ => {}
         }
     }
 
-    /// What a dialog that ends still owes: an ACK to their 2xx, an answer to their re-INVITE.
-    pub(super) fn release(&mut self, now: Mono, up: Up) {
+    /// What a dialog that ends still owes: an ACK to their 2xx, an answer to their re-INVITE. Ours
+    /// is given up.
+    pub(super) fn release(&mut self, now: Mono, up: &Up) {
         if let Some(invite) = up.ack_due {
             self.acknowledge(invite, &up.dialog, None);
         }
         if let Some(asked) = up.asked {
             self.refuse_asked(now, asked, 487, &Headers::new());
+        }
+        if let Some(Reoffer::Sent { invite, .. }) = up.reoffer
+            && let Some(sent) = self.table.sent.get_mut(&invite)
+            && let Sending::Invite(machine) = &mut sent.machine
+        {
+            machine.abandon(now);
+            self.table.arm(Owner::Sent(invite));
         }
     }
 
@@ -465,7 +472,7 @@ impl Endpoint {
             && to.tag().is_none()
         {
             let tag = tag.unwrap_or_else(|| self.mint.u64());
-            headers.set(Name::To, to.with_tag(&hex(tag)));
+            headers.set(Name::To, to.with_tag(hex(tag)));
         }
         headers.copy_from(&request.headers, Name::RecordRoute);
         let fallback =
@@ -716,8 +723,9 @@ fn unported(via: &Via) -> Via {
     via
 }
 
+/// The address decides, and over TCP its port is the stream's alone.
 fn is_same_way(a: Hop, b: Hop) -> bool {
-    (a.transport, a.local, a.remote) == (b.transport, b.local, b.remote)
+    (a.transport, a.remote) == (b.transport, b.remote)
 }
 
 /// Our own 64-bit tags and branches, to the letter: lowercase, 16 digits.

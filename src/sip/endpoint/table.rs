@@ -282,6 +282,23 @@ impl Usage {
     }
 }
 
+impl Usage {
+    /// The stream is no more; dialogs that ran over it find another way.
+    pub fn forget_stream(&mut self, lost: Hop) {
+        let dialogs = match &mut self.phase {
+            Phase::Calling { early, .. } => early.as_mut_slice(),
+            Phase::Ringing { dialog, .. } | Phase::Parting { dialog, .. } | Phase::Leaving { dialog } => {
+                std::slice::from_mut(dialog)
+            }
+            Phase::Up(up) => std::slice::from_mut(&mut up.dialog),
+            Phase::Cancelling { .. } => &mut [],
+        };
+        for dialog in dialogs.iter_mut().filter(|dialog| dialog.flow().stream == lost.stream) {
+            dialog.forget_stream();
+        }
+    }
+}
+
 /// Who wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Owner {
