@@ -14,7 +14,9 @@
 //!
 //! **Strangers.** A source that is no trunk, no registered phone and does not claim to be of our own
 //! domain gets 403; who claims to be is challenged, whether or not there is such an account. Both
-//! are stateless, and rationed by source: a flood is met with silence.
+//! are stateless, and rationed by source: a flood is met with silence. Within a call, an agent's
+//! phone that sends by another way than before is challenged again; a carrier's next server is not,
+//! for it has no password: the dialog's tags, 64 random bits of them ours, must do.
 //!
 //! **Invariant:** all memory a peer can make it use is bounded by [`Bounds`].
 
@@ -60,8 +62,9 @@ pub struct Settings {
     pub user_agent: String,
     /// The digest realm, and our own domain.
     pub realm: String,
-    /// Asked for in that order. A phone that stumbles over two challenges or over SHA-256, as those
-    /// before RFC 8760 may, wants `[Md5]`.
+    /// Asked for in that order (RFC 8760 §2.4). Empty: MD5 alone where every account has it, else
+    /// SHA-256 before MD5. Phones from before RFC 8760 give up when SHA-256 is so much as offered, in
+    /// either place (baresip 1.0 does), so offering both is for whoever knows the phones.
     pub algorithms: Vec<Algorithm>,
     pub accounts: Vec<Account>,
     pub trunks: Vec<Trunk>,
@@ -203,7 +206,12 @@ impl Endpoint {
         self.advertised = settings.advertised;
         self.user_agent = settings.user_agent.into();
         self.bounds = settings.bounds;
-        self.verifier.reconfigure(settings.realm, settings.algorithms);
+        let algorithms = match settings.algorithms {
+            chosen if !chosen.is_empty() => chosen,
+            _ if settings.accounts.iter().all(|account| account.ha1.md5.is_some()) => vec![Algorithm::Md5],
+            _ => vec![Algorithm::Sha256, Algorithm::Md5],
+        };
+        self.verifier.reconfigure(settings.realm, algorithms);
         self.trunks = Trunks::new(settings.trunks);
         let by_user = |account: Account| (Arc::from(account.user.as_str()), account);
         self.accounts = settings.accounts.into_iter().map(by_user).collect();

@@ -561,6 +561,19 @@ fn a_phone_registers_by_either_algorithm_and_can_be_called() {
 }
 
 #[test]
+fn without_a_choice_of_algorithms_sha_256_is_asked_for_only_where_it_must_be() {
+    let asked = |accounts: Vec<Account>| {
+        let mut desk = Desk::with(Settings { algorithms: vec![], accounts, ..own_settings() });
+        let response = desk.response(udp(PHONE), of_phone("REGISTER", 1, "1001", CONTACT));
+        let names = response.headers.challenges(Name::WwwAuthenticate);
+        names.map(|c| c.unwrap().text("algorithm").unwrap().into_owned()).collect::<Vec<_>>()
+    };
+    let newer = Account { ha1: Ha1 { md5: None, ..account("1002").ha1 }, ..account("1002") };
+    assert_eq!(asked(vec![account("1001")]), ["MD5"]);
+    assert_eq!(asked(vec![account("1001"), newer]), ["SHA-256", "MD5"]);
+}
+
+#[test]
 fn a_replayed_or_stale_proof_is_asked_for_again() {
     let mut desk = Desk::new();
     let asked = desk.response(udp(PHONE), of_phone("REGISTER", 1, "1001", CONTACT));
@@ -600,6 +613,17 @@ fn an_unknown_account_is_answered_like_a_known_one_with_a_wrong_password() {
     }
     assert_eq!(answers[0], answers[1]);
     assert_eq!(answers[0].1, 401);
+}
+
+#[test]
+fn a_phone_whose_stream_breaks_cannot_be_reached_until_it_registers_again() {
+    let mut desk = Desk::new();
+    let flow = tcp(PHONE, 4);
+    register(&mut desk, flow);
+    desk.endpoint.handle_input(desk.now, Input::Unreachable { hop: flow });
+    desk.sent();
+    assert_eq!(desk.told(), ["Registered agent-1001 false"]);
+    desk.close();
 }
 
 #[test]
