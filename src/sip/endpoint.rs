@@ -385,7 +385,7 @@ impl Endpoint {
 
     /// Acknowledges the 2xx of [`Event::Answered`]; `body` answers a delayed offer.
     pub fn ack(&mut self, _now: Mono, leg: LegId, body: Option<Body>) {
-        let Some(Usage { phase: Phase::Up(up), .. }) = self.table.usages.get_mut(&leg) else { return };
+        let Some(up) = self.table.up(leg) else { return };
         let Some(invite) = up.ack_due.take() else { return };
         let dialog = up.dialog.clone();
         self.acknowledge(invite, &dialog, body);
@@ -396,8 +396,9 @@ impl Endpoint {
     /// made again (RFC 3261 §14.1); where an exchange is going on already, it is refused at once
     /// with a 491 of our own.
     pub fn reinvite(&mut self, now: Mono, leg: LegId, body: Option<Body>) {
-        let Some(Usage { phase: Phase::Up(up), far, .. }) = self.table.usages.get_mut(&leg) else { return };
-        let far = far.clone();
+        let Some(usage) = self.table.usages.get_mut(&leg) else { return };
+        let far = usage.far.clone();
+        let Phase::Up(up) = &mut usage.phase else { return };
         let is_busy =
             up.asked.is_some() || up.unacked.is_some() || up.ack_due.is_some() || up.reoffer.is_some();
         if is_busy {
@@ -426,8 +427,7 @@ impl Endpoint {
     /// (RFC 3326). No event of the leg comes up after this.
     pub fn hang_up(&mut self, now: Mono, leg: LegId, status: u16, reason: Option<Value>) {
         self.outputs.retain(|output| output.leg() != Some(leg));
-        let Some(mut usage) = self.table.remove_usage(leg) else { return };
-        usage.armed = None;
+        let Some(usage) = self.table.remove_usage(leg).map(|usage| *usage) else { return };
         let phase = match usage.phase {
             Phase::Ringing { invite, .. } => {
                 let mut headers = Headers::new();
@@ -463,6 +463,9 @@ impl Endpoint {
     }
 }
 
+/// Where a request goes, and where once more should the stream there be lost.
+type Way = (Hop, Option<Hop>);
+
 /// How a request of ours goes out.
 struct Outgoing<'a> {
     hop: Hop,
@@ -475,8 +478,7 @@ struct Outgoing<'a> {
 impl Endpoint {
     /// Request-URI, who that is, and the way there with the way to try should its stream be lost;
     /// or the status that says why there is none.
-    #[allow(clippy::type_complexity)]
-    fn find(&self, target: Target) -> (Uri, Far, Result<(Hop, Option<Hop>), u16>) {
+    fn find(&self, target: Target) -> (Uri, Far, Result<Way, u16>) {
         match target {
             Target::Account(agent) => match self.registrar.binding(&agent) {
                 Some(binding) => {
@@ -619,12 +621,12 @@ impl Endpoint {
 
     /// Makes a re-INVITE; the leg is up and nothing else is being offered.
     fn reoffer(&mut self, now: Mono, leg: LegId, far: &Far, body: Option<Body>) {
-        let Some(Usage { phase: Phase::Up(up), .. }) = self.table.usages.get_mut(&leg) else { return };
+        let Some(up) = self.table.up(leg) else { return };
         let request = with_body(up.dialog.request(Method::Invite), body.clone()).with(Name::Allow, ALLOW);
         let (hop, fallback) = way(&up.dialog);
         let purpose = Purpose::Reoffer(leg);
         let invite = self.send(now, request, Outgoing { hop, fallback, purpose, far, nonces: vec![] });
-        if let Some(Usage { phase: Phase::Up(up), .. }) = self.table.usages.get_mut(&leg) {
+        if let Some(up) = self.table.up(leg) {
             up.reoffer = Some(Reoffer::Sent { invite, body });
         }
     }
@@ -737,7 +739,7 @@ impl Endpoint {
                     Some(server::Output::TimedOut) => {
                         // An UPDATE nobody answered in time; an answer now would be to nothing.
                         if let Some(leg) = asked.leg
-                            && let Some(Usage { phase: Phase::Up(up), .. }) = self.table.usages.get_mut(&leg)
+                            && let Some(up) = self.table.up(leg)
                         {
                             up.asked.take_if(|asked| *asked == id);
                         }
@@ -785,8 +787,7 @@ impl Endpoint {
     }
 
     fn on_usage_timeout(&mut self, now: Mono, leg: LegId) {
-        let Some(mut usage) = self.table.remove_usage(leg) else { return };
-        usage.armed = None;
+        let Some(mut usage) = self.table.remove_usage(leg).map(|usage| *usage) else { return };
         let mut retry = None;
         usage.phase = match usage.phase {
             Phase::Up(mut up) => {
@@ -867,7 +868,7 @@ impl Output {
 }
 
 /// A dialog's way to the peer, and the one to try should its stream be lost.
-fn way(dialog: &Dialog) -> (Hop, Option<Hop>) {
+fn way(dialog: &Dialog) -> Way {
     let hop = dialog.next_hop();
     let fallback = hop.stream.map(|_| {
         let mut without = dialog.clone();

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::receive::read_branch;
-use super::table::{Answer, Far, Kind, Owner, Phase, Purpose, Reoffer, Sending, Sent, SentId, Up, Usage};
+use super::table::{Answer, Far, Kind, Owner, Phase, Purpose, Reoffer, Sending, SentId, Up, Usage};
 use super::{Answering, Endpoint, FORKS, Outgoing, within_hop};
 use crate::base::{LegId, Mono};
 use crate::sip::auth;
@@ -95,10 +95,7 @@ impl Endpoint {
         match sent.purpose {
             Purpose::Call(leg) => self.on_answer(now, id, leg, dialog, response),
             Purpose::Reoffer(leg) => {
-                let up = match self.table.usages.get_mut(&leg).map(|usage| &mut usage.phase) {
-                    Some(Phase::Up(up)) => up,
-                    _ => return self.acknowledge(id, &dialog, None),
-                };
+                let Some(up) = self.table.up(leg) else { return self.acknowledge(id, &dialog, None) };
                 up.reoffer
                     .take_if(|reoffer| matches!(reoffer, Reoffer::Sent { invite, .. } if *invite == id));
                 up.dialog.refresh_target(&response.headers, flow);
@@ -137,9 +134,9 @@ impl Endpoint {
                 let crossed = matches!(phase, Some(Phase::Cancelling { .. }));
                 self.acknowledge(id, &dialog, None);
                 let far = far.unwrap_or(Far::Address);
-                if crossed && let Some(usage) = self.table.remove_usage(leg) {
-                    let phase = self.leave(now, leg, &far, dialog, None);
-                    self.table.add_usage(leg, Usage { phase, armed: None, ..usage });
+                if crossed && let Some(mut usage) = self.table.remove_usage(leg) {
+                    usage.phase = self.leave(now, leg, &far, dialog, None);
+                    self.table.add_usage(leg, usage);
                 } else {
                     self.send_bye(now, &mut dialog, &far, Purpose::Courtesy, None);
                 }
@@ -179,13 +176,13 @@ impl Endpoint {
     }
 
     fn on_rerefusal(&mut self, now: Mono, id: SentId, leg: LegId, response: Response) {
-        let Some(Usage { phase: Phase::Up(up), .. }) = self.table.usages.get_mut(&leg) else { return };
+        let Some(up) = self.table.up(leg) else { return };
         let is_it = |reoffer: &mut Reoffer| matches!(reoffer, Reoffer::Sent { invite, .. } if *invite == id);
         let Some(Reoffer::Sent { body, .. }) = up.reoffer.take_if(is_it) else { return };
         if response.status == 491 {
             let role = up.dialog.role();
             let at = now + self.glare_wait(role);
-            if let Some(Usage { phase: Phase::Up(up), .. }) = self.table.usages.get_mut(&leg) {
+            if let Some(up) = self.table.up(leg) {
                 up.reoffer = Some(Reoffer::Waiting { at, body });
             }
             return self.table.arm(Owner::Usage(leg));
@@ -199,10 +196,11 @@ impl Endpoint {
 
     /// RFC 3261 §12.2.1.2: the peer knows nothing of the dialog or is gone; a BYE in case it is not.
     fn lose(&mut self, now: Mono, leg: LegId) {
-        if !matches!(self.table.usages.get(&leg), Some(Usage { phase: Phase::Up(_), .. })) {
+        if self.table.up(leg).is_none() {
             return;
         }
-        let Some(Usage { phase: Phase::Up(up), far, .. }) = self.table.remove_usage(leg) else { return };
+        let usage = self.table.remove_usage(leg).map(|usage| *usage);
+        let Some(Usage { phase: Phase::Up(up), far, .. }) = usage else { return };
         self.release(now, &up);
         let mut dialog = up.dialog;
         self.send_bye(now, &mut dialog, &far, Purpose::Courtesy, None);
@@ -217,7 +215,7 @@ impl Endpoint {
             _ => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
         };
         let Some(sent) = self.table.sent.get(&id) else { return false };
-        let Sent { purpose, hop, fallback, .. } = *sent;
+        let (purpose, hop, fallback) = (sent.purpose, sent.hop, sent.fallback);
         let usage = match purpose {
             Purpose::Call(leg) | Purpose::Reoffer(leg) | Purpose::Inform(leg) | Purpose::Bye(leg) => {
                 self.table.usages.get_mut(&leg)

@@ -116,10 +116,12 @@ impl Endpoint {
                 self.tell(Event::Acked { leg, body: request.body.clone() });
             }
             Phase::Parting { unacked, .. } if unacked.number == number => {
-                let Some(usage) = self.table.remove_usage(leg) else { return };
-                let Phase::Parting { dialog, reason, .. } = usage.phase else { return };
-                let phase = self.leave(now, leg, &usage.far, dialog, reason);
-                self.table.add_usage(leg, Usage { phase, armed: None, ..usage });
+                let usage = self.table.remove_usage(leg).map(|usage| *usage);
+                let Some(Usage { phase: Phase::Parting { dialog, reason, .. }, far, tag, .. }) = usage else {
+                    return;
+                };
+                let phase = self.leave(now, leg, &far, dialog, reason);
+                self.table.add_usage(leg, Usage { far, tag, phase, armed: None });
             }
             _ => {}
         }
@@ -620,9 +622,8 @@ impl Endpoint {
     /// Whether an INVITE of our own came back to us: RFC 3261 §16.3's loop.
     fn is_ours(&self, request: &Request) -> bool {
         let Some(tag) = request.headers.from().ok().and_then(|from| from.tag()) else { return false };
-        let sent = self.leg_by_tag(&tag).and_then(|leg| self.table.usages.get(&leg));
-        let Some(Usage { phase: Phase::Calling { invite, .. } | Phase::Cancelling { invite }, .. }) = sent
-        else {
+        let phase = self.leg_by_tag(&tag).and_then(|leg| usage_phase(&self.table, leg));
+        let Some(Phase::Calling { invite, .. } | Phase::Cancelling { invite }) = phase else {
             return false;
         };
         let sent = self.table.sent.get(invite).map(|sent| sent.request.headers.call_id());

@@ -388,6 +388,16 @@ fn a_call_that_ends_while_it_is_being_offered_anew_owes_nothing() {
 }
 
 #[test]
+fn a_reinvite_of_a_call_that_ended_is_not_waited_for_longer_than_a_request() {
+    // Over a stream nothing repeats the 487: `play` finds what would wait for it for ever.
+    for end in [0, 1] {
+        let ladder = up(Transport::Tcp).losing(|_, what, _| what == "487 INVITE");
+        let transcript = ladder.at(1000, 0, reoffer).at(1100, end, hang_up).play();
+        assert!(transcript.contains("x-- 487 INVITE"), "{transcript}");
+    }
+}
+
+#[test]
 fn a_reinvite_nobody_answers_loses_the_call() {
     let ladder = up(Transport::Udp).losing(|from, what, n| from == 0 && what == "INVITE" && n > 0);
     let transcript = ladder.at(1000, 0, reoffer).play();
