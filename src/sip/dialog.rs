@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
-use super::{CSeq, Headers, Hop, Host, Method, Name, NameAddr, Request, Response, Transport, Uri};
+use super::{CSeq, Headers, Hop, Host, Method, Name, NameAddr, Request, Response, Transport, Uri, Value};
 
 /// Where a call's two ends stand to each other.
 #[derive(Clone, Debug)]
@@ -173,14 +173,14 @@ impl Dialog {
         let cseq = CSeq::new(number, method.clone());
         let mut request = Request::new(method, uri);
         for route in routes {
-            let route: super::Value = route;
+            let route: Value = route;
             request.headers.push(Name::Route, route);
         }
         request
             .with(Name::MaxForwards, 70)
             .with(Name::From, &self.local)
             .with(Name::To, &self.remote)
-            .with(Name::CallId, super::Value::new(self.call_id.clone()).unwrap_or_else(|_| "".into()))
+            .with(Name::CallId, Value::new(self.call_id.clone()).unwrap_or_else(|_| "".into()))
             .with(Name::CSeq, cseq)
     }
 
@@ -201,9 +201,9 @@ impl Dialog {
         {
             return flow;
         }
-        // Another transport than the peer came by means another listener of ours, which is not
-        // known here; what it came by works.
-        if transport != flow.transport {
+        // Another transport or family than the peer came by means another listener of ours, which
+        // is not known here; what it came by works.
+        if transport != flow.transport || address.is_ipv4() != flow.remote.is_ipv4() {
             return self.without_lost_stream();
         }
         Hop { remote: address, stream: None, ..flow }
@@ -257,5 +257,148 @@ fn is_private(ip: IpAddr) -> bool {
             v4.is_private() || v4.is_loopback() || v4.is_link_local() || is_shared
         }
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Message, StreamId, parse};
+    use super::*;
+
+    fn hop(transport: Transport, remote: &str) -> Hop {
+        let [local, remote] = ["10.0.0.1:5060", remote].map(|address| address.parse().unwrap());
+        Hop { transport, local, remote, stream: None }
+    }
+
+    fn invite(contact: &str, routes: &str) -> Request {
+        let text = format!(
+            "INVITE sip:100@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n{routes}\
+             From: \"A\" <sip:a@h>;tag=far\r\nTo: <sip:100@h>\r\nCall-ID: c\r\nCSeq: 7 INVITE\r\n\
+             Contact: {contact}\r\n\r\n"
+        );
+        match parse(text.into()).unwrap() {
+            Message::Request(request) => request,
+            Message::Response(_) => panic!("a request"),
+        }
+    }
+
+    fn callee(contact: &str, routes: &str, flow: Hop, wayback: Wayback) -> Dialog {
+        Dialog::callee(&invite(contact, routes), "near", flow, wayback).unwrap()
+    }
+
+    fn shown(request: &Request) -> String {
+        let routes = request.headers.routes().unwrap();
+        let routes: Vec<_> = routes.iter().map(|route| route.uri.as_str().to_owned()).collect();
+        format!("{} {} by {}", request.method, request.uri.as_str(), routes.join(", "))
+    }
+
+    #[test]
+    fn a_request_carries_both_tags_and_rising_counts() {
+        let flow = hop(Transport::Udp, "192.0.2.1:5060");
+        let mut dialog = callee("<sip:192.0.2.1>", "", flow, Wayback::Target);
+        let bye = dialog.request(Method::Bye);
+        assert_eq!(bye.headers.lossy(Name::From).unwrap(), "<sip:100@h>;tag=near");
+        assert_eq!(bye.headers.lossy(Name::To).unwrap(), "\"A\" <sip:a@h>;tag=far");
+        assert_eq!(bye.headers.lossy(Name::CSeq).unwrap(), "1 BYE");
+        assert_eq!(dialog.request(Method::Info).headers.cseq().unwrap().number, 2);
+        assert_eq!(dialog.ack(1).headers.lossy(Name::CSeq).unwrap(), "1 ACK");
+        assert!(dialog.is_of(&{
+            let mut headers = invite("<sip:192.0.2.1>", "").headers;
+            headers.set(Name::To, Value::constant("<sip:100@h>;tag=near"));
+            headers
+        }));
+        assert!(!dialog.is_of(&invite("<sip:192.0.2.1>", "").headers), "no tag of ours");
+    }
+
+    #[test]
+    fn loose_routes_lead_to_the_target_and_a_strict_one_takes_its_place() {
+        let flow = hop(Transport::Udp, "192.0.2.1:5060");
+        let routes = "Record-Route: <sip:192.0.2.8;lr>,<sip:192.0.2.9;lr>\r\n";
+        let mut dialog = callee("<sip:x@192.0.2.1>", routes, flow, Wayback::Target);
+        assert_eq!(
+            shown(&dialog.request(Method::Bye)),
+            "BYE sip:x@192.0.2.1 by sip:192.0.2.8;lr, sip:192.0.2.9;lr"
+        );
+        assert_eq!(dialog.next_hop(), hop(Transport::Udp, "192.0.2.8:5060"));
+
+        let routes = "Record-Route: <sip:192.0.2.8>, <sip:192.0.2.9;lr>\r\n";
+        let mut dialog = callee("<sip:x@192.0.2.1>", routes, flow, Wayback::Target);
+        assert_eq!(
+            shown(&dialog.request(Method::Bye)),
+            "BYE sip:192.0.2.8 by sip:192.0.2.9;lr, sip:x@192.0.2.1"
+        );
+    }
+
+    #[test]
+    fn a_caller_sees_the_routes_from_the_other_end() {
+        let ours = invite("<sip:10.0.0.1>", "");
+        let mut response = Response::to(&ours, 200).with_to_tag("far");
+        let routes = Value::constant("<sip:192.0.2.8;lr>, <sip:192.0.2.9;lr>");
+        response.headers.push(Name::RecordRoute, routes);
+        response.headers.push(Name::Contact, Value::constant("<sip:y@192.0.2.7>"));
+        let flow = hop(Transport::Udp, "192.0.2.9:5060");
+        let mut dialog = Dialog::caller(&ours, &response, flow, Wayback::Target).unwrap();
+        let bye = dialog.request(Method::Bye);
+        assert_eq!(shown(&bye), "BYE sip:y@192.0.2.7 by sip:192.0.2.9;lr, sip:192.0.2.8;lr");
+        assert_eq!(bye.headers.cseq().unwrap().number, 8);
+    }
+
+    #[test]
+    fn the_next_hop_is_one_that_can_be_reached() {
+        let udp = |contact: &str, from: &str, wayback| {
+            callee(contact, "", hop(Transport::Udp, from), wayback).next_hop().remote.to_string()
+        };
+        for (contact, from, to) in [
+            // As RFC 3261 has it.
+            ("<sip:192.0.2.7:5070>", "192.0.2.1:5060", "192.0.2.7:5070"),
+            ("<sip:192.0.2.7>", "192.0.2.1:5060", "192.0.2.7:5060"),
+            ("<sip:10.9.9.9:5070>", "10.0.0.2:5060", "10.9.9.9:5070"),
+            // A name, a NAT's inside, nothing at all, another family, another transport.
+            ("<sip:pbx.example>", "192.0.2.1:1024", "192.0.2.1:1024"),
+            ("<sip:192.168.1.5:5070>", "192.0.2.1:1024", "192.0.2.1:1024"),
+            ("<sip:100.64.0.1>", "192.0.2.1:1024", "192.0.2.1:1024"),
+            ("<sip:0.0.0.0>", "192.0.2.1:1024", "192.0.2.1:1024"),
+            ("<sip:[2001:db8::7]>", "192.0.2.1:1024", "192.0.2.1:1024"),
+            ("<sip:192.0.2.7;transport=tcp>", "192.0.2.1:1024", "192.0.2.1:1024"),
+        ] {
+            assert_eq!(udp(contact, from, Wayback::Target), to, "{contact}");
+        }
+        assert_eq!(udp("<sip:192.0.2.7:5070>", "192.0.2.1:1024", Wayback::Flow), "192.0.2.1:1024");
+    }
+
+    #[test]
+    fn a_stream_is_used_as_long_as_there_is_one() {
+        let flow = Hop { stream: Some(StreamId(3)), ..hop(Transport::Tcp, "192.0.2.1:1024") };
+        for wayback in [Wayback::Target, Wayback::Flow] {
+            let mut dialog = callee("<sip:192.0.2.1:5070;transport=tcp>", "", flow, wayback);
+            assert_eq!(dialog.next_hop(), flow);
+            dialog.forget_stream();
+            assert_eq!(dialog.next_hop(), hop(Transport::Tcp, "192.0.2.1:5070"));
+        }
+    }
+
+    #[test]
+    fn a_peer_moves_and_keeps_its_count() {
+        let flow = hop(Transport::Udp, "192.0.2.1:5060");
+        let mut dialog = callee("<sip:192.0.2.1>", "", flow, Wayback::Target);
+        assert_eq!(dialog.count(7), Err(OutOfOrder), "the INVITE's own");
+        assert_eq!(dialog.count(9), Ok(()));
+        assert_eq!(dialog.count(8), Err(OutOfOrder));
+        dialog.refresh_target(&invite("<sip:192.0.2.77>", "").headers, flow);
+        assert_eq!(dialog.next_hop().remote.to_string(), "192.0.2.77:5060");
+        // Two Contacts say nothing.
+        dialog.refresh_target(&invite("<sip:192.0.2.78>, <sip:192.0.2.79>", "").headers, flow);
+        assert_eq!(dialog.next_hop().remote.to_string(), "192.0.2.77:5060");
+    }
+
+    #[test]
+    fn an_invite_without_one_sip_contact_opens_nothing() {
+        let flow = hop(Transport::Udp, "192.0.2.1:5060");
+        for contact in ["<tel:+1>", "<sip:a@h>, <sip:b@h>", "*"] {
+            assert!(
+                Dialog::callee(&invite(contact, ""), "near", flow, Wayback::Target).is_none(),
+                "{contact}"
+            );
+        }
     }
 }

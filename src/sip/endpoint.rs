@@ -14,7 +14,9 @@
 //!
 //! **Strangers.** A source that is no trunk, no registered phone and does not claim to be of our own
 //! domain gets 403; who claims to be is challenged, whether or not there is such an account. Both
-//! are stateless, and rationed by source: a flood is met with silence.
+//! are stateless, and rationed by source: a flood is met with silence. Within a call, an agent's
+//! phone that sends by another way than before is challenged again; a carrier's next server is not,
+//! for it has no password: the dialog's tags, 64 random bits of them ours, must do.
 //!
 //! **Invariant:** all memory a peer can make it use is bounded by [`Bounds`].
 
@@ -60,8 +62,9 @@ pub struct Settings {
     pub user_agent: String,
     /// The digest realm, and our own domain.
     pub realm: String,
-    /// Asked for in that order. A phone that stumbles over two challenges or over SHA-256, as those
-    /// before RFC 8760 may, wants `[Md5]`.
+    /// Asked for in that order (RFC 8760 §2.4). Empty: MD5 alone where every account has it, else
+    /// SHA-256 before MD5. Phones from before RFC 8760 give up when SHA-256 is so much as offered, in
+    /// either place (baresip 1.0 does), so offering both is for whoever knows the phones.
     pub algorithms: Vec<Algorithm>,
     pub accounts: Vec<Account>,
     pub trunks: Vec<Trunk>,
@@ -203,7 +206,12 @@ impl Endpoint {
         self.advertised = settings.advertised;
         self.user_agent = settings.user_agent.into();
         self.bounds = settings.bounds;
-        self.verifier.reconfigure(settings.realm, settings.algorithms);
+        let algorithms = match settings.algorithms {
+            chosen if !chosen.is_empty() => chosen,
+            _ if settings.accounts.iter().all(|account| account.ha1.md5.is_some()) => vec![Algorithm::Md5],
+            _ => vec![Algorithm::Sha256, Algorithm::Md5],
+        };
+        self.verifier.reconfigure(settings.realm, algorithms);
         self.trunks = Trunks::new(settings.trunks);
         let by_user = |account: Account| (Arc::from(account.user.as_str()), account);
         self.accounts = settings.accounts.into_iter().map(by_user).collect();
@@ -305,7 +313,7 @@ impl Endpoint {
         if !headers.contains(Name::MaxForwards) {
             request.headers.push(Name::MaxForwards, 70);
         }
-        request.headers.push(Name::From, from.with_tag(&hex(tag)));
+        request.headers.push(Name::From, from.with_tag(hex(tag)));
         request.headers.push(Name::To, NameAddr::new(uri));
         request.headers.push(Name::CallId, self.mint.hex::<12>());
         request.headers.push(Name::CSeq, CSeq::new(1, Method::Invite));
@@ -377,7 +385,7 @@ impl Endpoint {
 
     /// Acknowledges the 2xx of [`Event::Answered`]; `body` answers a delayed offer.
     pub fn ack(&mut self, _now: Mono, leg: LegId, body: Option<Body>) {
-        let Some(Usage { phase: Phase::Up(up), .. }) = self.table.usages.get_mut(&leg) else { return };
+        let Some(up) = self.table.up(leg) else { return };
         let Some(invite) = up.ack_due.take() else { return };
         let dialog = up.dialog.clone();
         self.acknowledge(invite, &dialog, body);
@@ -388,14 +396,13 @@ impl Endpoint {
     /// made again (RFC 3261 §14.1); where an exchange is going on already, it is refused at once
     /// with a 491 of our own.
     pub fn reinvite(&mut self, now: Mono, leg: LegId, body: Option<Body>) {
-        let Some(Usage { phase: Phase::Up(up), far, .. }) = self.table.usages.get_mut(&leg) else { return };
-        let far = far.clone();
+        let Some(usage) = self.table.usages.get_mut(&leg) else { return };
+        let far = usage.far.clone();
+        let Phase::Up(up) = &mut usage.phase else { return };
         let is_busy =
             up.asked.is_some() || up.unacked.is_some() || up.ack_due.is_some() || up.reoffer.is_some();
-        let number = up.dialog.clone();
         if is_busy {
-            let mut aside = number;
-            let response = Response::to(&aside.request(Method::Invite), 491);
+            let response = Response::to(&up.dialog.clone().request(Method::Invite), 491);
             return self.tell(Event::Rerefused { leg, response });
         }
         self.reoffer(now, leg, &far, body);
@@ -420,8 +427,7 @@ impl Endpoint {
     /// (RFC 3326). No event of the leg comes up after this.
     pub fn hang_up(&mut self, now: Mono, leg: LegId, status: u16, reason: Option<Value>) {
         self.outputs.retain(|output| output.leg() != Some(leg));
-        let Some(mut usage) = self.table.remove_usage(leg) else { return };
-        usage.armed = None;
+        let Some(usage) = self.table.remove_usage(leg).map(|usage| *usage) else { return };
         let phase = match usage.phase {
             Phase::Ringing { invite, .. } => {
                 let mut headers = Headers::new();
@@ -441,13 +447,8 @@ impl Endpoint {
                 return self.settle_sent(now, invite);
             }
             Phase::Up(up) => {
-                let Up { dialog, unacked, ack_due, asked, .. } = *up;
-                if let Some(invite) = ack_due {
-                    self.acknowledge(invite, &dialog, None);
-                }
-                if let Some(asked) = asked {
-                    self.refuse_asked(now, asked, 487, &Headers::new());
-                }
+                self.release(now, &up);
+                let Up { dialog, unacked, .. } = *up;
                 match unacked {
                     Some(unacked) if unacked.opening == Opening::First => {
                         Phase::Parting { dialog, unacked, reason }
@@ -462,6 +463,9 @@ impl Endpoint {
     }
 }
 
+/// Where a request goes, and where once more should the stream there be lost.
+type Way = (Hop, Option<Hop>);
+
 /// How a request of ours goes out.
 struct Outgoing<'a> {
     hop: Hop,
@@ -474,8 +478,7 @@ struct Outgoing<'a> {
 impl Endpoint {
     /// Request-URI, who that is, and the way there with the way to try should its stream be lost;
     /// or the status that says why there is none.
-    #[allow(clippy::type_complexity)]
-    fn find(&self, target: Target) -> (Uri, Far, Result<(Hop, Option<Hop>), u16>) {
+    fn find(&self, target: Target) -> (Uri, Far, Result<Way, u16>) {
         match target {
             Target::Account(agent) => match self.registrar.binding(&agent) {
                 Some(binding) => {
@@ -618,12 +621,12 @@ impl Endpoint {
 
     /// Makes a re-INVITE; the leg is up and nothing else is being offered.
     fn reoffer(&mut self, now: Mono, leg: LegId, far: &Far, body: Option<Body>) {
-        let Some(Usage { phase: Phase::Up(up), .. }) = self.table.usages.get_mut(&leg) else { return };
+        let Some(up) = self.table.up(leg) else { return };
         let request = with_body(up.dialog.request(Method::Invite), body.clone()).with(Name::Allow, ALLOW);
         let (hop, fallback) = way(&up.dialog);
         let purpose = Purpose::Reoffer(leg);
         let invite = self.send(now, request, Outgoing { hop, fallback, purpose, far, nonces: vec![] });
-        if let Some(Usage { phase: Phase::Up(up), .. }) = self.table.usages.get_mut(&leg) {
+        if let Some(up) = self.table.up(leg) {
             up.reoffer = Some(Reoffer::Sent { invite, body });
         }
     }
@@ -653,22 +656,29 @@ impl Endpoint {
     }
 
     /// Sends the BYE of a leg that stays only to hear it answered.
-    fn leave(&mut self, now: Mono, leg: LegId, far: &Far, dialog: Dialog, reason: Option<Value>) -> Phase {
-        self.send_bye(now, dialog.clone(), far, Purpose::Bye(leg), reason);
+    fn leave(
+        &mut self,
+        now: Mono,
+        leg: LegId,
+        far: &Far,
+        mut dialog: Dialog,
+        reason: Option<Value>,
+    ) -> Phase {
+        self.send_bye(now, &mut dialog, far, Purpose::Bye(leg), reason);
         Phase::Leaving { dialog }
     }
 
     fn send_bye(
         &mut self,
         now: Mono,
-        mut dialog: Dialog,
+        dialog: &mut Dialog,
         far: &Far,
         purpose: Purpose,
         reason: Option<Value>,
     ) {
         let mut request = dialog.request(Method::Bye);
         add_reason(&mut request.headers, reason);
-        let (hop, fallback) = way(&dialog);
+        let (hop, fallback) = way(dialog);
         self.send(now, request, Outgoing { hop, fallback, purpose, far, nonces: vec![] });
     }
 
@@ -729,7 +739,7 @@ impl Endpoint {
                     Some(server::Output::TimedOut) => {
                         // An UPDATE nobody answered in time; an answer now would be to nothing.
                         if let Some(leg) = asked.leg
-                            && let Some(Usage { phase: Phase::Up(up), .. }) = self.table.usages.get_mut(&leg)
+                            && let Some(up) = self.table.up(leg)
                         {
                             up.asked.take_if(|asked| *asked == id);
                         }
@@ -777,8 +787,7 @@ impl Endpoint {
     }
 
     fn on_usage_timeout(&mut self, now: Mono, leg: LegId) {
-        let Some(mut usage) = self.table.remove_usage(leg) else { return };
-        usage.armed = None;
+        let Some(mut usage) = self.table.remove_usage(leg).map(|usage| *usage) else { return };
         let mut retry = None;
         usage.phase = match usage.phase {
             Phase::Up(mut up) => {
@@ -859,7 +868,7 @@ impl Output {
 }
 
 /// A dialog's way to the peer, and the one to try should its stream be lost.
-fn way(dialog: &Dialog) -> (Hop, Option<Hop>) {
+fn way(dialog: &Dialog) -> Way {
     let hop = dialog.next_hop();
     let fallback = hop.stream.map(|_| {
         let mut without = dialog.clone();

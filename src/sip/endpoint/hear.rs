@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::receive::read_branch;
-use super::table::{Answer, Far, Kind, Owner, Phase, Purpose, Reoffer, Sending, Sent, SentId, Up, Usage};
+use super::table::{Answer, Far, Kind, Owner, Phase, Purpose, Reoffer, Sending, SentId, Up, Usage};
 use super::{Answering, Endpoint, FORKS, Outgoing, within_hop};
 use crate::base::{LegId, Mono};
 use crate::sip::auth;
@@ -95,10 +95,7 @@ impl Endpoint {
         match sent.purpose {
             Purpose::Call(leg) => self.on_answer(now, id, leg, dialog, response),
             Purpose::Reoffer(leg) => {
-                let up = match self.table.usages.get_mut(&leg).map(|usage| &mut usage.phase) {
-                    Some(Phase::Up(up)) => up,
-                    _ => return self.acknowledge(id, &dialog, None),
-                };
+                let Some(up) = self.table.up(leg) else { return self.acknowledge(id, &dialog, None) };
                 up.reoffer
                     .take_if(|reoffer| matches!(reoffer, Reoffer::Sent { invite, .. } if *invite == id));
                 up.dialog.refresh_target(&response.headers, flow);
@@ -110,7 +107,7 @@ impl Endpoint {
         }
     }
 
-    fn on_answer(&mut self, now: Mono, id: SentId, leg: LegId, dialog: Dialog, response: Response) {
+    fn on_answer(&mut self, now: Mono, id: SentId, leg: LegId, mut dialog: Dialog, response: Response) {
         let far = self.table.usages.get(&leg).map(|usage| usage.far.clone());
         let phase = self.table.usages.get_mut(&leg).map(|usage| &mut usage.phase);
         match phase {
@@ -137,11 +134,11 @@ impl Endpoint {
                 let crossed = matches!(phase, Some(Phase::Cancelling { .. }));
                 self.acknowledge(id, &dialog, None);
                 let far = far.unwrap_or(Far::Address);
-                if crossed && let Some(usage) = self.table.remove_usage(leg) {
-                    let phase = self.leave(now, leg, &far, dialog, None);
-                    self.table.add_usage(leg, Usage { phase, armed: None, ..usage });
+                if crossed && let Some(mut usage) = self.table.remove_usage(leg) {
+                    usage.phase = self.leave(now, leg, &far, dialog, None);
+                    self.table.add_usage(leg, usage);
                 } else {
-                    self.send_bye(now, dialog, &far, Purpose::Courtesy, None);
+                    self.send_bye(now, &mut dialog, &far, Purpose::Courtesy, None);
                 }
             }
         }
@@ -179,13 +176,13 @@ impl Endpoint {
     }
 
     fn on_rerefusal(&mut self, now: Mono, id: SentId, leg: LegId, response: Response) {
-        let Some(Usage { phase: Phase::Up(up), .. }) = self.table.usages.get_mut(&leg) else { return };
+        let Some(up) = self.table.up(leg) else { return };
         let is_it = |reoffer: &mut Reoffer| matches!(reoffer, Reoffer::Sent { invite, .. } if *invite == id);
         let Some(Reoffer::Sent { body, .. }) = up.reoffer.take_if(is_it) else { return };
         if response.status == 491 {
             let role = up.dialog.role();
             let at = now + self.glare_wait(role);
-            if let Some(Usage { phase: Phase::Up(up), .. }) = self.table.usages.get_mut(&leg) {
+            if let Some(up) = self.table.up(leg) {
                 up.reoffer = Some(Reoffer::Waiting { at, body });
             }
             return self.table.arm(Owner::Usage(leg));
@@ -199,13 +196,14 @@ impl Endpoint {
 
     /// RFC 3261 §12.2.1.2: the peer knows nothing of the dialog or is gone; a BYE in case it is not.
     fn lose(&mut self, now: Mono, leg: LegId) {
-        if !matches!(self.table.usages.get(&leg), Some(Usage { phase: Phase::Up(_), .. })) {
+        if self.table.up(leg).is_none() {
             return;
         }
-        let Some(Usage { phase: Phase::Up(up), far, .. }) = self.table.remove_usage(leg) else { return };
-        let dialog = up.dialog.clone();
-        self.release(now, *up);
-        self.send_bye(now, dialog, &far, Purpose::Courtesy, None);
+        let usage = self.table.remove_usage(leg).map(|usage| *usage);
+        let Some(Usage { phase: Phase::Up(up), far, .. }) = usage else { return };
+        self.release(now, &up);
+        let mut dialog = up.dialog;
+        self.send_bye(now, &mut dialog, &far, Purpose::Courtesy, None);
         self.tell(Event::Ended { leg, by: Ending::Lost });
     }
 
@@ -217,7 +215,7 @@ impl Endpoint {
             _ => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
         };
         let Some(sent) = self.table.sent.get(&id) else { return false };
-        let Sent { purpose, hop, fallback, .. } = *sent;
+        let (purpose, hop, fallback) = (sent.purpose, sent.hop, sent.fallback);
         let usage = match purpose {
             Purpose::Call(leg) | Purpose::Reoffer(leg) | Purpose::Inform(leg) | Purpose::Bye(leg) => {
                 self.table.usages.get_mut(&leg)
@@ -306,22 +304,43 @@ impl Endpoint {
                         self.settle_asked(now, id);
                     }
                 }
-                Owner::Sent(id) => {
-                    let Some(sent) = self.table.sent.get_mut(&id) else { continue };
-                    if !sent.machine.is_pending() {
-                        continue;
-                    }
-                    match sent.fallback.take().filter(|_| hop.stream.is_some()) {
-                        Some(fallback) => {
-                            let bytes = sent.request.to_bytes();
-                            self.table.move_to(owner, fallback);
-                            self.transmit(fallback, bytes);
-                        }
-                        None => self.give_up(now, id, 503),
-                    }
-                }
+                Owner::Sent(id) => self.resend(now, id, hop),
                 Owner::Usage(_) => {}
             }
+        }
+    }
+
+    /// What went to `lost` goes to its fallback, once, if a stream was lost; otherwise nobody is
+    /// there.
+    fn resend(&mut self, now: Mono, id: SentId, lost: Hop) {
+        let Some(sent) = self.table.sent.get_mut(&id) else { return };
+        let fallback = sent.fallback.take().filter(|_| lost.stream.is_some());
+        let Some(fallback) = fallback else {
+            if sent.machine.is_pending() {
+                self.give_up(now, id, 503);
+            }
+            return;
+        };
+        let mut again = vec![];
+        if sent.machine.is_pending() {
+            again.push(sent.request.to_bytes());
+        }
+        // An ACK has no transaction of its own that could notice.
+        for (hop, ack) in sent.answers.iter_mut().filter_map(|answer| answer.ack.as_mut()) {
+            if *hop == lost {
+                *hop = fallback;
+                again.push(ack.clone());
+            }
+        }
+        let purpose = sent.purpose;
+        self.table.move_to(Owner::Sent(id), fallback);
+        for bytes in again {
+            self.transmit(fallback, bytes);
+        }
+        if let Purpose::Call(leg) | Purpose::Reoffer(leg) | Purpose::Inform(leg) | Purpose::Bye(leg) = purpose
+            && let Some(usage) = self.table.usages.get_mut(&leg)
+        {
+            usage.forget_stream(lost);
         }
     }
 }

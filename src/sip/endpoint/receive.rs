@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hasher};
 
 use bytes::Bytes;
 
-use super::table::{Answering, Asked, AskedId, Far, Key, Phase, Reoffer, Up, Usage};
+use super::table::{Answering, Asked, AskedId, Far, Key, Owner, Phase, Reoffer, Sending, Up, Usage};
 use super::{ACCEPT, ALLOW, Account, Admission, BRANCH, Dose, Endpoint, hex};
 use crate::base::{AgentId, LegId, Mono};
 use crate::sip::auth::{Denial, Freshness};
@@ -111,20 +111,21 @@ impl Endpoint {
         }
         let Ok(number) = headers.cseq().map(|cseq| cseq.number) else { return };
         match &mut usage.phase {
-            Phase::Up(up) => {
-                if up.unacked.take_if(|unacked| unacked.number == number).is_some() {
-                    self.tell(Event::Acked { leg, body: request.body.clone() });
-                }
+            Phase::Up(up) if up.unacked.as_ref().is_some_and(|unacked| unacked.number == number) => {
+                up.unacked = None;
+                self.tell(Event::Acked { leg, body: request.body.clone() });
             }
             Phase::Parting { unacked, .. } if unacked.number == number => {
-                let Some(usage) = self.table.remove_usage(leg) else { return };
-                let Phase::Parting { dialog, reason, .. } = usage.phase else { return };
-                let phase = self.leave(now, leg, &usage.far, dialog, reason);
-                self.table.add_usage(leg, Usage { phase, armed: None, ..usage });
+                let usage = self.table.remove_usage(leg).map(|usage| *usage);
+                let Some(Usage { phase: Phase::Parting { dialog, reason, .. }, far, tag, .. }) = usage else {
+                    return;
+                };
+                let phase = self.leave(now, leg, &far, dialog, reason);
+                self.table.add_usage(leg, Usage { far, tag, phase, armed: None });
             }
             _ => {}
         }
-        self.table.arm(super::Owner::Usage(leg));
+        self.table.arm(Owner::Usage(leg));
     }
 
     /// RFC 3261 §9.2. Answered without state: a repetition finds the same INVITE or none again.
@@ -406,20 +407,28 @@ impl Endpoint {
                 self.tell(Event::Cancelled { leg, request });
             }
             Phase::Up(up) => {
-                self.release(now, *up);
+                self.release(now, &up);
                 self.tell(Event::Ended { leg, by: Ending::Bye(request) });
             }
             _ => {}
         }
     }
 
-    /// What a dialog that ends still owes: an ACK to their 2xx, an answer to their re-INVITE.
-    pub(super) fn release(&mut self, now: Mono, up: Up) {
+    /// What a dialog that ends still owes: an ACK to their 2xx, an answer to their re-INVITE. Ours
+    /// is given up.
+    pub(super) fn release(&mut self, now: Mono, up: &Up) {
         if let Some(invite) = up.ack_due {
             self.acknowledge(invite, &up.dialog, None);
         }
         if let Some(asked) = up.asked {
             self.refuse_asked(now, asked, 487, &Headers::new());
+        }
+        if let Some(Reoffer::Sent { invite, .. }) = up.reoffer
+            && let Some(sent) = self.table.sent.get_mut(&invite)
+            && let Sending::Invite(machine) = &mut sent.machine
+        {
+            machine.abandon(now);
+            self.table.arm(Owner::Sent(invite));
         }
     }
 
@@ -465,7 +474,7 @@ impl Endpoint {
             && to.tag().is_none()
         {
             let tag = tag.unwrap_or_else(|| self.mint.u64());
-            headers.set(Name::To, to.with_tag(&hex(tag)));
+            headers.set(Name::To, to.with_tag(hex(tag)));
         }
         headers.copy_from(&request.headers, Name::RecordRoute);
         let fallback =
@@ -613,9 +622,8 @@ impl Endpoint {
     /// Whether an INVITE of our own came back to us: RFC 3261 §16.3's loop.
     fn is_ours(&self, request: &Request) -> bool {
         let Some(tag) = request.headers.from().ok().and_then(|from| from.tag()) else { return false };
-        let sent = self.leg_by_tag(&tag).and_then(|leg| self.table.usages.get(&leg));
-        let Some(Usage { phase: Phase::Calling { invite, .. } | Phase::Cancelling { invite }, .. }) = sent
-        else {
+        let phase = self.leg_by_tag(&tag).and_then(|leg| usage_phase(&self.table, leg));
+        let Some(Phase::Calling { invite, .. } | Phase::Cancelling { invite }) = phase else {
             return false;
         };
         let sent = self.table.sent.get(invite).map(|sent| sent.request.headers.call_id());
@@ -716,8 +724,9 @@ fn unported(via: &Via) -> Via {
     via
 }
 
+/// The address decides, and over TCP its port is the stream's alone.
 fn is_same_way(a: Hop, b: Hop) -> bool {
-    (a.transport, a.local, a.remote) == (b.transport, b.local, b.remote)
+    (a.transport, a.remote) == (b.transport, b.remote)
 }
 
 /// Our own 64-bit tags and branches, to the letter: lowercase, 16 digits.

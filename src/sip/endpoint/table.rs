@@ -282,6 +282,23 @@ impl Usage {
     }
 }
 
+impl Usage {
+    /// The stream is no more; dialogs that ran over it find another way.
+    pub fn forget_stream(&mut self, lost: Hop) {
+        let dialogs = match &mut self.phase {
+            Phase::Calling { early, .. } => early.as_mut_slice(),
+            Phase::Ringing { dialog, .. } | Phase::Parting { dialog, .. } | Phase::Leaving { dialog } => {
+                std::slice::from_mut(dialog)
+            }
+            Phase::Up(up) => std::slice::from_mut(&mut up.dialog),
+            Phase::Cancelling { .. } => &mut [],
+        };
+        for dialog in dialogs.iter_mut().filter(|dialog| dialog.flow().stream == lost.stream) {
+            dialog.forget_stream();
+        }
+    }
+}
+
 /// Who wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Owner {
@@ -293,9 +310,10 @@ pub(super) enum Owner {
 /// Everything with a life of its own, by every key it is looked up by.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    pub asked: BTreeMap<AskedId, Asked>,
-    pub sent: BTreeMap<SentId, Sent>,
-    pub usages: BTreeMap<LegId, Usage>,
+    // Boxed, for trees move what they hold.
+    pub asked: BTreeMap<AskedId, Box<Asked>>,
+    pub sent: BTreeMap<SentId, Box<Sent>>,
+    pub usages: BTreeMap<LegId, Box<Usage>>,
     by_key: BTreeMap<Key, AskedId>,
     by_merge: BTreeMap<Key, AskedId>,
     by_tag: BTreeMap<u64, LegId>,
@@ -313,7 +331,7 @@ impl Table {
             self.by_merge.insert(merge.clone(), id);
         }
         self.by_hop.insert((asked.hop, Owner::Asked(id)));
-        self.asked.insert(id, asked);
+        self.asked.insert(id, Box::new(asked));
         id
     }
 
@@ -339,22 +357,33 @@ impl Table {
 
     pub fn add_sent(&mut self, id: SentId, sent: Sent) {
         self.by_hop.insert((sent.hop, Owner::Sent(id)));
-        self.sent.insert(id, sent);
+        self.sent.insert(id, Box::new(sent));
     }
 
-    pub fn remove_sent(&mut self, id: SentId) -> Option<Sent> {
+    pub fn remove_sent(&mut self, id: SentId) -> Option<Box<Sent>> {
         let sent = self.sent.remove(&id)?;
         self.by_hop.remove(&(sent.hop, Owner::Sent(id)));
         self.disarm(sent.armed, Owner::Sent(id));
         Some(sent)
     }
 
-    pub fn add_usage(&mut self, leg: LegId, usage: Usage) {
+    /// Also for one that was removed to be changed; it is yet to be armed.
+    pub fn add_usage(&mut self, leg: LegId, usage: impl Into<Box<Usage>>) {
+        let mut usage = usage.into();
+        usage.armed = None;
         self.by_tag.insert(usage.tag, leg);
         self.usages.insert(leg, usage);
     }
 
-    pub fn remove_usage(&mut self, leg: LegId) -> Option<Usage> {
+    /// What a leg that is up consists of.
+    pub fn up(&mut self, leg: LegId) -> Option<&mut Up> {
+        match &mut self.usages.get_mut(&leg)?.phase {
+            Phase::Up(up) => Some(up),
+            _ => None,
+        }
+    }
+
+    pub fn remove_usage(&mut self, leg: LegId) -> Option<Box<Usage>> {
         let usage = self.usages.remove(&leg)?;
         self.by_tag.remove(&usage.tag);
         self.disarm(usage.armed, Owner::Usage(leg));

@@ -64,6 +64,7 @@ enum State {
 enum Wish {
     Answer,
     Cancel,
+    Abandon,
 }
 
 /// RFC 3261 §17.1.1.2: timer D is at least 32 s over UDP.
@@ -100,8 +101,10 @@ impl InviteClient {
                 if matches!(self.state, State::Calling { .. }) {
                     self.state = State::Proceeding;
                 }
-                if wish == Wish::Cancel {
-                    self.cancel(now);
+                match wish {
+                    Wish::Answer => {}
+                    Wish::Cancel => self.cancel(now),
+                    Wish::Abandon => self.abandon(now),
                 }
             }
             200..300 => self.state = State::Accepted { timer_m: now + PATIENCE },
@@ -125,6 +128,15 @@ impl InviteClient {
                 self.outputs.push_back(Output::Cancel);
                 self.state = State::Cancelling { until: now + PATIENCE };
             }
+            _ => {}
+        }
+    }
+
+    /// The dialog of this re-INVITE has ended: its BYE makes the peer answer, and if not, so be it.
+    pub fn abandon(&mut self, now: Mono) {
+        match &mut self.state {
+            State::Calling { wish, .. } => *wish = Wish::Abandon,
+            State::Proceeding => self.state = State::Cancelling { until: now + PATIENCE },
             _ => {}
         }
     }
@@ -178,6 +190,7 @@ mod tests {
     enum Act {
         Response(u16),
         Cancel,
+        Abandon,
     }
     use Act::*;
 
@@ -210,6 +223,7 @@ mod tests {
                             }
                         }
                         Cancel => tx.cancel(now),
+                        Abandon => tx.abandon(now),
                     }
                 }
                 _ => {
@@ -285,6 +299,18 @@ mod tests {
         assert_eq!(
             play(Transport::Udp, &[(100, Response(180)), (200, Cancel), (300, Cancel), (400, Response(180))]),
             "0 INVITE\n100 heard 180\n200 cancel\n400 heard 180\n32200 timed out\n32200 terminated\n"
+        );
+    }
+
+    #[test]
+    fn an_abandoned_invite_is_waited_for_no_longer_than_a_cancelled_one() {
+        assert_eq!(
+            play(Transport::Udp, &[(100, Response(100)), (200, Abandon)]),
+            "0 INVITE\n100 heard 100\n32200 timed out\n32200 terminated\n"
+        );
+        assert_eq!(
+            play(Transport::Udp, &[(100, Abandon), (200, Response(100))]),
+            "0 INVITE\n200 heard 100\n32200 timed out\n32200 terminated\n"
         );
     }
 
