@@ -21,10 +21,18 @@ use serde::{Deserialize, Serialize};
 pub use self::router::Router;
 pub use self::service::{Counts, Formula};
 pub use self::strategy::Strategy;
-use crate::base::{AgentId, ContactId, QueueId, SkillId};
+use crate::base::{AgentId, ContactId, Language, QueueId, SkillId};
 
 /// 1 (knows a little) to 10 (knows all).
 pub type Level = u8;
+
+/// A word with which an agent closes a contact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disposition {
+    pub code: String,
+    /// As desktops show it.
+    pub label: BTreeMap<Language, String>,
+}
 
 /// What the router is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -181,8 +189,36 @@ pub enum State {
     /// Ends by the disposition or after this long from now.
     WrapUp {
         contact: ContactId,
+        #[serde(rename = "remaining_ms", with = "millis")]
         remaining: Duration,
     },
     /// On a call of its own.
     Busy,
+}
+
+impl State {
+    /// The contact that holds the agent.
+    pub fn contact(&self) -> Option<ContactId> {
+        match self {
+            Self::Offered { contact } | Self::Talking { contact } | Self::WrapUp { contact, .. } => {
+                Some(*contact)
+            }
+            Self::NotReady { .. } | Self::Ready | Self::Busy => None,
+        }
+    }
+}
+
+/// Durations as whole milliseconds.
+mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
+    }
 }

@@ -36,9 +36,8 @@ pub(super) struct Endpoint {
 /// Whether RTP comes that should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hearing {
-    Since(Mono),
-    /// Told once; until it comes again.
-    Silent,
+    /// Last heard at; silence is told of from `tell_at` on, as long as it lasts.
+    Since { heard: Mono, tell_at: Mono },
     /// Signalling agreed that nothing comes.
     Unwanted,
 }
@@ -176,7 +175,7 @@ impl Endpoint {
             return None;
         }
         self.counts.received += 1;
-        self.hearing = Hearing::Since(now);
+        self.hearing = Hearing::Since { heard: now, tell_at: now + PATIENCE };
 
         let changed = self.reception.as_ref().is_none_or(|r| r.ssrc() != header.ssrc);
         if changed {
@@ -348,8 +347,8 @@ impl Endpoint {
     /// When [`Endpoint::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Mono {
         match self.hearing {
-            Hearing::Since(heard) => self.reports.at.min(heard + PATIENCE),
-            Hearing::Silent | Hearing::Unwanted => self.reports.at,
+            Hearing::Since { tell_at, .. } => self.reports.at.min(tell_at),
+            Hearing::Unwanted => self.reports.at,
         }
     }
 
@@ -367,8 +366,8 @@ impl Endpoint {
             self.send_report(&report, wire);
         }
         match self.hearing {
-            Hearing::Since(heard) if now.since(heard) >= PATIENCE => {
-                self.hearing = Hearing::Silent;
+            Hearing::Since { heard, tell_at } if tell_at <= now => {
+                self.hearing = Hearing::Since { heard, tell_at: now + PATIENCE };
                 Some(Event::Silent { leg: self.leg, since: now.since(heard) })
             }
             _ => None,
@@ -422,7 +421,11 @@ impl Endpoint {
 
 impl Hearing {
     fn of(now: Mono, plan: &Plan) -> Self {
-        if plan.direction.receives() { Self::Since(now) } else { Self::Unwanted }
+        if plan.direction.receives() {
+            Self::Since { heard: now, tell_at: now + PATIENCE }
+        } else {
+            Self::Unwanted
+        }
     }
 }
 

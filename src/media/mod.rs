@@ -131,7 +131,7 @@ pub enum Event {
     Digit { leg: LegId, key: Key },
     /// A `Play` with [`Repeat::Once`] was heard to its end.
     Played { play: PlayId },
-    /// No RTP came for this long on a leg that should send.
+    /// No RTP came for this long on a leg that should send. Told every five seconds it lasts.
     Silent { leg: LegId, since: Duration },
     /// The leg is closed; these were its packets.
     Closed { leg: LegId, counts: Counts },

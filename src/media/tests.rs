@@ -640,13 +640,13 @@ fn a_peer_without_an_address_is_sent_nothing_until_it_is_heard() {
 }
 
 #[test]
-fn a_silent_leg_is_told_once_until_it_is_heard_again() {
+fn a_silent_leg_is_told_of_every_five_seconds_until_it_is_heard_again() {
     let mut room = Room::new(&[(1, Law::Mu)]);
     let silent = |since| vec![Event::Silent { leg: LegId(1), since: Duration::from_millis(since) }];
     room.run(4_990);
     assert_eq!(room.events(), []);
     room.run(30_000);
-    assert_eq!(room.events(), silent(5_000));
+    assert_eq!(room.events(), [5_000, 10_000, 15_000, 20_000, 25_000, 30_000].map(silent).concat());
     room.come(1, peer(1), &talk(1, Law::Mu, 0, &[1; 160]));
     room.run(4_000);
     room.come(1, peer(1), &talk(1, Law::Mu, 1, &[1; 160]));
