@@ -1,7 +1,60 @@
 //! Baton: a SIP and WebRTC contact-centre gateway.
 //!
-//! **Everything that decides is pure and lives in one value, the gateway. Everything that touches
-//! the world lives in `io`.**
+//! It terminates SIP trunks, runs the IVR, queues callers for agents and pops their screens. Its
+//! heart: every caller's *breakpoint*, the step at which their self-service stopped and why,
+//! reaches the agent before the phone rings, so that nobody has to say it twice.
+//!
+//! **Everything that decides is pure and lives in one value, [`gateway::Gateway`]. Everything that
+//! touches the world lives in [`io`].**
+//!
+//! # Layers
+//!
+//! Imports go down only; siblings never import each other, save where listed. `tests/tidy.rs`
+//! holds the code to it.
+//!
+//! ```text
+//! 6   main       → io, config
+//! 5   io         → all below; alone may name tokio, threads, locks, channels, sockets, files, clocks
+//! 4   gateway    → config cti call ivr acd journey media sip sdp base
+//! 3   config     → call ivr acd journey media sip base (each module owns its spec types)
+//!     cti        → call acd journey base              (plain data)
+//! 2   call       → sip sdp media(Plan, Command, Event) base
+//!     ivr  acd  journey → base                        (never each other, never call)
+//! 1   media      → rtp audio base
+//! 0½  sip  sdp  rtp  audio → base                     (never each other: SIP carries SDP as bytes)
+//! 0   base       → std, serde, one RNG crate
+//! ```
+//!
+//! # Where to look
+//!
+//! | what                                        | where                                          |
+//! |---------------------------------------------|------------------------------------------------|
+//! | a call comes in and is routed               | `gateway::arrival`, `call::route`              |
+//! | who is offered whom; **ring no answer**     | `acd::router`                                  |
+//! | the **pop** goes out, then the phone rings  | `gateway::queueing` (`offer`, `ring`)          |
+//! | what is in the pop, and what is withheld    | `gateway::pop`, `journey::breakpoint`          |
+//! | **DTMF** is read                            | `rtp::dtmf` (RFC 4733), `call::leg` (INFO)     |
+//! | who hears whom                              | `call` (`patch_*`), `media::patch`             |
+//! | hold, re-INVITE, delayed offer              | `call`, `sdp::negotiator`                      |
+//! | a flow is checked, walked                   | `ivr::flow`, `ivr::interpreter`                |
+//! | a desktop commands                          | `gateway::commands`, `cti`                     |
+//! | what a call died of                         | `call::release`                                |
+//! | what lasts                                  | `gateway::contact::Record`, `io::store`        |
+//! | a packet arrives                            | `io::media` → `media::bay`                     |
+//!
+//! # Invariants
+//!
+//! 1. Below `io`: no clock, async, thread, lock, channel or global. Time comes in as
+//!    [`base::Now`], randomness from [`base::Mint`]; an input log with its seed replays a run.
+//! 2. `call`, `ivr`, `acd` and `journey` meet only in `gateway`, whose `dispatch` reads as a table.
+//! 3. Wire text stops at the edge: SIP in `sip`, SDP in `sdp`, TOML in `config`, JSON in `cti` and
+//!    `io`. SDP never reaches `media`, SIP never reaches `acd` or `ivr`.
+//! 4. Signalling never sees RTP; media never sees SIP. They meet in [`media::Command`] and
+//!    [`media::Event`], over bounded rings.
+//! 5. Every resource has one owner: agents and queues → [`acd::Router`]; a dialog → one leg; a
+//!    socket → one task or media thread.
+//! 6. [`acd::Input`] and [`acd::Output`] are plain, serialisable values.
+//! 7. Peer bytes cannot panic, allocate without bound, or stop a neighbour's call.
 
 pub mod acd;
 pub mod audio;

@@ -1,0 +1,53 @@
+//! A call comes in: who, to which number, and is there room.
+
+use crate::base::{LegId, Now};
+use crate::call::Call;
+use crate::call::release::{Cause, Release};
+use crate::call::route::{self, Identity};
+use crate::ivr::interpreter::Interpreter;
+use crate::sip::Peer;
+use crate::sip::Request;
+
+use super::contact::Contact;
+use super::{Gateway, Output, Write, pop, wire};
+
+impl Gateway {
+    /// A new call: routed, answered and looked up in one turn.
+    pub(super) fn invited(&mut self, now: Now, leg: LegId, peer: &Peer, invite: &Request) {
+        self.counters.calls += 1;
+        let Peer::Trunk(trunk) = peer else {
+            // Calls out are default-deny, and no destination is granted to agents yet.
+            return self.refuse(now, leg, Cause::Forbidden);
+        };
+        let Some(trunk) = self.config.trunks.get(trunk) else {
+            return self.refuse(now, leg, Cause::Forbidden);
+        };
+        let identity = if trunk.trust_identity { Identity::Asserted } else { Identity::Claimed };
+        let arrival = route::read(invite, &trunk.numbers, identity);
+        let number = arrival.dialled.as_ref().and_then(|dialled| self.config.numbers.get(dialled)).cloned();
+        let Some(number) = number else {
+            return self.refuse(now, leg, Cause::UnknownNumber);
+        };
+        let Some(socket) = self.stock.take_for_call() else {
+            tracing::warn!("no socket in stock for a new call");
+            return self.refuse(now, leg, Cause::Congestion);
+        };
+        self.outputs.push_back(Output::Take(socket));
+        let (id, call_id) = (self.mint.contact(now.wall), self.mint.call(now.wall));
+        let call = Call::accept(leg, socket, self.mint.u32(), self.mint.u64() >> 16, &invite.body);
+        let mut contact = Contact::new(id, call_id, &arrival, &number, call, socket.shard, now);
+        let values = pop::values(&contact, now.wall, &self.config.topics);
+        contact.flow = Some(Interpreter::new(number.flow.clone(), number.language, values));
+        tracing::info!(contact = %id, call = %call_id, number = number.number.as_str(), caller = contact.caller.as_ref().map(tracing::field::display), "call");
+        self.legs.insert(leg, id);
+        self.outputs.push_back(Output::Store(Write::Contact(Box::new(contact.record(now)))));
+        self.contacts.insert(id, Box::new(contact));
+        self.look_up(id);
+        self.stirred.insert(id);
+    }
+
+    fn refuse(&mut self, now: Now, leg: LegId, cause: Cause) {
+        self.counters.calls_refused += 1;
+        self.sip.hang_up(now.mono, leg, cause.status(), wire::reason(Release::by_us(cause)));
+    }
+}

@@ -1,0 +1,36 @@
+//! The few header values the gateway itself writes.
+
+use crate::call::release::{Party, Release};
+use crate::config::Config;
+use crate::sip::{Headers, Name, NameAddr, Uri, Value};
+
+/// Reason (RFC 3326): Q.850 for exchanges, words for people.
+pub fn reason(release: Release) -> Option<Value> {
+    // A BYE that only passes on the other party's hanging up needs no reason.
+    if release.by == Party::Caller {
+        return None;
+    }
+    let (cause, text) = (release.cause.q850(), release.cause.text());
+    Value::new(format!("Q.850;cause={cause};text=\"{text}\"")).ok()
+}
+
+/// RFC 5373 §4.1, and the older way that desk phones know.
+pub fn automatic_answer() -> Headers {
+    let mut headers = Headers::new();
+    for (name, value) in [("Answer-Mode", "Auto"), ("Call-Info", "<sip:baton.invalid>;answer-after=0")] {
+        if let Some(name) = Name::of(name.as_bytes()) {
+            headers.push(name, Value::constant(value));
+        }
+    }
+    headers
+}
+
+/// From of a call we make: the caller's number at our address. Never customer data.
+pub fn from(user: &str, config: &Config) -> NameAddr {
+    let ours = config.sip.listeners.first().map(|(_, address)| *address);
+    let mut address = ours.unwrap_or_else(|| ([127, 0, 0, 1], 5060).into());
+    if let Some(advertised) = config.sip.advertised {
+        address.set_ip(advertised);
+    }
+    NameAddr::new(Uri::sip(user, address))
+}
