@@ -1,0 +1,9 @@
+//! Whole calls as ladders, in the manner of RFC 3665: what goes over the wire, and when.
+
+mod ends;
+mod loss;
+mod main_job;
+mod media;
+mod offers;
+pub mod stage;
+mod waiting;

@@ -1,0 +1,413 @@
+//! The stage that every ladder plays on: one number, its flow, two queues, two agents.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use baton::base::{ContactId, CustomerId, Mono};
+use baton::cti::{JourneyEnd, Request, Wanted};
+use baton::gateway::contact::{Record, RecordState};
+use baton::gateway::desk::ConnectionId;
+use baton::gateway::{Input, Write};
+use baton::journey::{Confidence, Customer, Dossier, Journey, Profile, Status, Step};
+
+use crate::net::{CARRIER, Net, Offer, Phone, SOCKETS, Then, at, config};
+
+pub const CENTRE: &str = r#"
+[sip]
+listen = ["udp:10.0.0.1:5060"]
+[http]
+desktop_grace_s = 20
+[[trunk]]
+id = "carrier"
+sources = ["10.0.1.1"]
+address = "udp:10.0.1.1:5060"
+country = "86"
+[[number]]
+number = "+861055550000"
+flow = "front"
+[[skill]]
+id = "cards"
+[[queue]]
+id = "cards"
+skills = { cards = 1 }
+announce_every_s = 20
+max_wait_s = 120
+[[queue]]
+id = "loans"
+[[agent]]
+id = "ann"
+queues = ["cards"]
+skills = { cards = 5 }
+phone = "sip:ann@10.0.2.1:5060"
+initial = "ready"
+[[agent]]
+id = "bob"
+queues = ["cards", "loans"]
+skills = { cards = 5 }
+phone = "sip:bob@10.0.2.2:5060"
+initial = "not_ready"
+[[disposition]]
+code = "solved"
+"#;
+
+pub const FRONT: &str = r#"
+id = "front"
+start = "menu"
+language = "en"
+on_error = "wait"
+[steps.menu]
+do = "menu"
+prompt = "menu"
+label = "Main menu"
+options = { 1 = "wait", 2 = "out", 3 = "bye" }
+timeout_ms = 5000
+retries = 1
+on_no_input = "wait"
+on_no_match = "wait"
+[steps.wait]
+do = "queue"
+queue = "cards"
+on_overflow = "sorry"
+[steps.out]
+do = "transfer"
+to = "+861066660000"
+label = "Head office"
+on_error = "sorry"
+[steps.sorry]
+do = "play"
+prompt = "sorry"
+next = "bye"
+[steps.bye]
+do = "hangup"
+"#;
+
+pub const ANN: &str = "10.0.2.1:5060";
+pub const BOB: &str = "10.0.2.2:5060";
+pub const STRANGER: &str = "10.9.9.9:5060";
+pub const NUMBER: &str = "01055550000";
+
+/// How the curtain opens.
+pub struct Scene {
+    pub centre: String,
+    pub ann: Then,
+    pub bob: Then,
+    /// Who sits at a desktop from the start.
+    pub desks: &'static [&'static str],
+    pub look_up: Duration,
+    pub loses: u64,
+}
+
+/// Ann is ready at her desktop and answers after two seconds; Bob is not ready.
+pub fn scene() -> Scene {
+    Scene {
+        centre: CENTRE.to_owned(),
+        ann: Then::Answer(Duration::from_secs(2)),
+        bob: Then::Answer(Duration::from_secs(2)),
+        desks: &["ann"],
+        look_up: Duration::from_millis(1),
+        loses: 0,
+    }
+}
+
+impl Scene {
+    /// Another centre: each of these is written in place of what stands there.
+    pub fn with(mut self, changes: &[(&str, &str)]) -> Self {
+        for (old, new) in changes {
+            assert!(self.centre.contains(old), "{old:?} stands nowhere");
+            self.centre = self.centre.replace(old, new);
+        }
+        self
+    }
+}
+
+/// What people and machines do. Calls and contacts are numbered from 0 as they come.
+#[derive(Clone, Copy)]
+pub enum Do {
+    Call,
+    CallWith(Offer),
+    Dial(&'static str),
+    CallFrom(&'static str),
+    Key(usize, char),
+    Info(usize, char),
+    HangUp(usize),
+    Cancel(usize),
+    Reinvite(usize, &'static str),
+    /// By address: the called phone hangs up, re-INVITEs, changes its habits, is cut off.
+    PhoneHangsUp(&'static str),
+    PhoneReinvites(&'static str, &'static str),
+    PhoneWill(&'static str, Then),
+    PhoneGone(&'static str),
+    LogIn(&'static str),
+    Drop(&'static str),
+    /// Comes back and asks for what it missed.
+    Return(&'static str),
+    /// This version of the contact is on the screen.
+    Displayed(&'static str, usize, u32),
+    Answer(&'static str, usize),
+    Decline(&'static str, usize),
+    Hold(&'static str, usize),
+    Resume(&'static str, usize),
+    Release(&'static str, usize),
+    Note(&'static str, usize),
+    File(&'static str, usize),
+    /// The errand is settled.
+    Resolve(&'static str, usize),
+    Extend(&'static str, usize),
+    Ready(&'static str),
+    NotReady(&'static str),
+    /// Names a contact that never was.
+    Meddle(&'static str),
+    /// An app posts a step of the caller's errand while its owner is on the phone.
+    Post(Status),
+    /// The store found out that two customers are one.
+    Merge,
+    /// Each of these is written in place of what stands there, in centre and flow.
+    Reload(&'static [(&'static str, &'static str)]),
+    Drain,
+    Shutdown,
+    /// What the caller hears at this moment.
+    Hears(usize, &'static str),
+}
+
+/// Plays the script, each line at its milliseconds, then waits until all is quiet. What must hold
+/// after every play is checked here; the ladder is the test's own affair.
+pub fn play(scene: Scene, script: &[(u64, Do)]) -> Play {
+    let mut net = Net::new(config(&scene.centre, &[FRONT]));
+    net.phone("ann", ANN, scene.ann);
+    net.phone("bob", BOB, scene.bob);
+    net.phone("stranger", STRANGER, Then::Ignore);
+    net.look_up = scene.look_up;
+    net.dossier = dossier(Status::Entered);
+    let mut play =
+        Play { net, centre: scene.centre, flow: FRONT.to_owned(), last: 0, lossless: scene.loses == 0 };
+    for agent in scene.desks {
+        play.log_in(agent, None);
+    }
+    play.net.clear_ladder();
+    play.net.loses = scene.loses;
+    for (millis, what) in script {
+        play.net.run_until(Mono::ZERO + Duration::from_millis(*millis));
+        play.act(*what);
+    }
+    play.net.settle(Duration::from_secs(400));
+    play.check();
+    play
+}
+
+pub struct Play {
+    pub net: Net,
+    centre: String,
+    flow: String,
+    last: u64,
+    lossless: bool,
+}
+
+impl Play {
+    fn act(&mut self, what: Do) {
+        let net = &mut self.net;
+        match what {
+            Do::Call => drop(net.call("13800138000", NUMBER)),
+            Do::CallWith(offer) => drop(net.call_from(at(CARRIER), "13800138000", NUMBER, offer)),
+            Do::Dial(number) => drop(net.call("13800138000", number)),
+            Do::CallFrom(phone) => drop(net.call_from(at(phone), "anybody", NUMBER, Offer::Usual)),
+            Do::Key(n, key) => {
+                let contact = self.contact(n);
+                self.net.key(contact, key);
+            }
+            Do::Info(n, key) => net.carrier(|carrier| carrier.info(n, key)),
+            Do::HangUp(n) => net.carrier(|carrier| carrier.bye(n)),
+            Do::Cancel(n) => net.carrier(|carrier| carrier.cancel(n)),
+            Do::Reinvite(n, direction) => net.carrier(|carrier| carrier.reinvite(n, direction)),
+            Do::PhoneHangsUp(phone) => net.phone_does(at(phone), Phone::hang_up),
+            Do::PhoneReinvites(phone, direction) => {
+                net.phone_does(at(phone), |phone| phone.reinvite_all(direction));
+            }
+            Do::PhoneWill(phone, then) => self.phone(phone).then = then,
+            Do::PhoneGone(phone) => self.phone(phone).gone = true,
+            Do::LogIn(agent) => self.log_in(agent, None),
+            Do::Drop(agent) => {
+                let connection = self.desk(agent);
+                self.net.tell(Input::Detached { connection });
+            }
+            Do::Return(agent) => {
+                let seen = self.net.desks[&self.desk(agent)].told.last().map(|(seq, _)| *seq);
+                self.log_in(agent, seen);
+            }
+            Do::Displayed(agent, n, version) => {
+                self.say(agent, Request::Displayed { contact: self.contact(n), version });
+            }
+            Do::Answer(agent, n) => self.say(agent, Request::Answer { contact: self.contact(n) }),
+            Do::Decline(agent, n) => self.say(agent, Request::Decline { contact: self.contact(n) }),
+            Do::Hold(agent, n) => self.say(agent, Request::Hold { contact: self.contact(n) }),
+            Do::Resume(agent, n) => self.say(agent, Request::Resume { contact: self.contact(n) }),
+            Do::Release(agent, n) => self.say(agent, Request::Release { contact: self.contact(n) }),
+            Do::Note(agent, n) => {
+                self.say(agent, Request::Note { contact: self.contact(n), text: "calls back".into() });
+            }
+            Do::File(agent, n) => self.say(agent, filed(self.contact(n), None)),
+            Do::Resolve(agent, n) => self.say(agent, filed(self.contact(n), Some(JourneyEnd::Resolved))),
+            Do::Extend(agent, n) => {
+                self.say(agent, Request::Extend { contact: self.contact(n), seconds: 30 });
+            }
+            Do::Ready(agent) => self.say(agent, Request::SetState { state: Wanted::Ready, reason: None }),
+            Do::NotReady(agent) => {
+                let reason = Some("lunch".to_owned());
+                self.say(agent, Request::SetState { state: Wanted::NotReady, reason });
+            }
+            Do::Meddle(agent) => {
+                for request in [Request::Answer { contact: ContactId(7) }, filed(ContactId(7), None)] {
+                    self.say(agent, request);
+                }
+            }
+            Do::Post(status) => {
+                net.dossier = dossier(status);
+                net.note("store    ──▶ a step was posted");
+                net.tell(Input::Posted { brand: "default".into(), customers: vec![OWNER] });
+            }
+            Do::Merge => {
+                let Some(customer) = &mut net.dossier.customer else { return };
+                customer.id = CustomerId(78);
+                net.note("store    ──▶ two customers are one");
+                net.tell(Input::Posted { brand: "default".into(), customers: vec![OWNER] });
+            }
+            Do::Reload(changes) => {
+                for (old, new) in changes {
+                    self.centre = self.centre.replace(old, new);
+                    self.flow = self.flow.replace(old, new);
+                }
+                net.note("operator ──▶ reload");
+                net.tell(Input::Reload(config(&self.centre, &[&self.flow])));
+            }
+            Do::Drain => net.tell(Input::Drain),
+            Do::Shutdown => net.tell(Input::Shutdown),
+            Do::Hears(n, sound) => {
+                let now = self.net.now.mono;
+                assert_eq!(self.net.hears(self.contact(n)), sound, "at {now:?}");
+            }
+        }
+    }
+
+    fn log_in(&mut self, agent: &str, resume_from: Option<u64>) {
+        self.last += 1;
+        self.net.log_in(agent, self.last, resume_from);
+    }
+
+    fn say(&mut self, agent: &str, request: Request) {
+        self.net.say(self.desk(agent), request);
+    }
+
+    /// The agent's newest connection.
+    pub fn desk(&self, agent: &str) -> ConnectionId {
+        let theirs = self.net.desks.iter().rev().find(|(_, desk)| desk.agent.as_str() == agent);
+        theirs.map(|(connection, _)| *connection).expect("the agent is at a desktop")
+    }
+
+    /// The contacts in the order in which they came.
+    fn contact(&self, n: usize) -> ContactId {
+        let mut ids: Vec<_> = self.net.records().map(|record| record.id).collect();
+        ids.dedup();
+        let mut seen = vec![];
+        ids.retain(|id| {
+            !seen.contains(id) && {
+                seen.push(*id);
+                true
+            }
+        });
+        ids[n]
+    }
+
+    fn phone(&mut self, address: &str) -> &mut Phone {
+        self.net.phones.get_mut(&at(address)).expect("a phone")
+    }
+
+    /// The last record of the contact.
+    pub fn record(&self, n: usize) -> &Record {
+        let id = self.contact(n);
+        self.net.records().rfind(|record| record.id == id).expect("it was written")
+    }
+
+    fn check(&self) {
+        let net = &self.net;
+        assert_eq!(net.gateway.residue(), Default::default(), "something is left\n{}", net.ladder());
+        assert_eq!(net.gateway.health(net.now).sockets, usize::from(SOCKETS), "a socket is lost");
+        let media = &net.media;
+        let left = (media.open.len(), media.rows.len(), media.plays.len(), media.recordings.len());
+        assert_eq!(left, (0, 0, 0, 0), "media is left: legs, rows, plays, recordings");
+
+        let mut last: BTreeMap<ContactId, &Record> = BTreeMap::new();
+        for record in net.records() {
+            let call = &record.calls[0];
+            let parts: u64 = call.segments.iter().map(|segment| segment.ms).sum();
+            assert_eq!(parts, call.ms, "segments do not add up to the call");
+            let before = last.insert(record.id, record);
+            assert!(before.is_none_or(|before| before.revision < record.revision));
+            assert!(
+                before.is_none_or(
+                    |before| before.state == RecordState::Running || before.calls[0].ms == call.ms
+                )
+            );
+        }
+        assert!(last.values().all(|record| record.state == RecordState::Finished));
+
+        for phone in net.phones.values().filter(|phone| !phone.gone && self.lossless) {
+            assert_eq!(phone.open(), 0, "{} is still in a call\n{}", phone.name, net.ladder());
+            for finals in phone.finals() {
+                assert_eq!(finals.len(), 1, "{} had {finals:?} to an INVITE", phone.name);
+            }
+        }
+        for desk in net.desks.values() {
+            assert!(desk.told.is_sorted_by(|a, b| a.0 < b.0), "sequence numbers go back");
+        }
+    }
+
+    /// The ladder is exactly this one.
+    pub fn shows(&self, expected: &str) {
+        let trimmed = |text: &str| {
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            lines.map(|line| format!("        {line}\n")).collect::<String>()
+        };
+        let (expected, shown) = (trimmed(expected), trimmed(&self.net.ladder()));
+        assert!(expected == shown, "expected\n{expected}\nbut it was\n{shown}");
+    }
+}
+
+impl Net {
+    pub fn records(&self) -> impl DoubleEndedIterator<Item = &Record> {
+        self.written.iter().filter_map(|write| match write {
+            Write::Contact(record) => Some(&**record),
+            _ => None,
+        })
+    }
+}
+
+fn filed(contact: ContactId, journey: Option<JourneyEnd>) -> Request {
+    Request::Disposition { contact, code: "solved".into(), journey }
+}
+
+const OWNER: CustomerId = CustomerId(77);
+
+/// A customer with one errand, begun in the app.
+fn dossier(status: Status) -> Dossier {
+    let step = Step {
+        id: "s1".into(),
+        journey: "prepay-1".into(),
+        topic: "mortgage-prepay".into(),
+        channel: "app".into(),
+        step: "confirm".into(),
+        label: None,
+        ordinal: Some(3),
+        total: Some(5),
+        status,
+        reason: None,
+        data: BTreeMap::new(),
+        at: baton::base::Wall::from_millis(1_799_999_000_000),
+    };
+    let journey = Journey { id: "prepay-1".into(), topic: "mortgage-prepay".into(), steps: vec![step] };
+    let customer = Customer { id: OWNER, brand: "default".into(), profile: Profile::default() };
+    Dossier {
+        customer: Some(customer),
+        confidence: Confidence::Number,
+        open: vec![journey],
+        ..Dossier::default()
+    }
+}

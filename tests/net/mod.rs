@@ -1,0 +1,580 @@
+//! A network in one thread: the gateway in the middle, a carrier, phones and desktops around it,
+//! and virtual time between them. Nothing here sleeps, and the same seed gives the same ladder.
+
+mod phone;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use baton::base::{AgentId, ContactId, Key, Language, LegId, Mono, Now, PlayId, Wall};
+use baton::config::Config;
+use baton::config::fault::Source;
+use baton::config::resolve::{Disk, Files, resolve};
+use baton::cti::{Command, Push, Request};
+use baton::gateway::contact::{Record, RecordState};
+use baton::gateway::desk::ConnectionId;
+use baton::gateway::{Gateway, Input, Output, Write};
+use baton::journey::{Dossier, Status};
+use baton::media::{self, Prompt, Repeat, SocketId};
+use baton::sip::{self, Hop, Message, Method, Transport};
+
+pub use phone::{Offer, Phone, State, Then};
+
+/// One way through the network.
+pub const DELAY: Duration = Duration::from_millis(1);
+/// Every prompt is this long.
+pub const PROMPT: Duration = Duration::from_millis(1000);
+/// How many sockets there are, and how long a port rests.
+pub const SOCKETS: u16 = 64;
+const REST: Duration = Duration::from_secs(5);
+
+pub const BATON: &str = "10.0.0.1:5060";
+pub const CARRIER: &str = "10.0.1.1:5060";
+
+pub struct Net {
+    pub gateway: Gateway,
+    pub now: Now,
+    pub phones: BTreeMap<SocketAddr, Phone>,
+    /// What the store would find of whoever calls, and how long it takes.
+    pub dossier: Dossier,
+    pub look_up: Duration,
+    pub written: Vec<Write>,
+    pub fetched: Vec<baton::ivr::Fetch>,
+    pub media: Media,
+    pub desks: BTreeMap<ConnectionId, Desk>,
+    /// One datagram in so many is lost, by count; zero is none.
+    pub loses: u64,
+    pub lost: u64,
+    /// Lines of the ladder that are kept.
+    pub keeps: usize,
+    ladder: VecDeque<(Mono, Line)>,
+    due: BTreeMap<(Mono, u64), Due>,
+    /// When each phone is to be woken next.
+    wakes: BTreeMap<SocketAddr, Mono>,
+    count: u64,
+}
+
+/// One connection of an agent's desktop.
+pub struct Desk {
+    pub agent: AgentId,
+    pub told: Vec<(u64, Arc<Push>)>,
+    pub dismissed: bool,
+}
+
+enum Due {
+    Gateway(Input),
+    Phone(SocketAddr, bytes::Bytes),
+    /// A phone does what it put off.
+    Wake(SocketAddr),
+    Played(PlayId),
+}
+
+/// What the media plane would be doing.
+#[derive(Default)]
+pub struct Media {
+    pub open: BTreeMap<LegId, media::Plan>,
+    pub rows: BTreeMap<LegId, Vec<media::Source>>,
+    pub plays: BTreeMap<PlayId, Repeat>,
+    pub recordings: BTreeSet<u64>,
+    pub masked: bool,
+}
+
+/// Drawn only when somebody looks.
+enum Line {
+    Sip { far: SocketAddr, bytes: bytes::Bytes, towards: Towards, fate: Fate },
+    Said(String),
+}
+
+enum Towards {
+    Baton,
+    Phone,
+}
+
+#[derive(PartialEq, Eq)]
+enum Fate {
+    Arrives,
+    Lost,
+}
+
+struct NoDisk;
+
+impl Disk for NoDisk {
+    fn secret(&self, path: &Path) -> Result<String, String> {
+        Err(format!("{} is not there", path.display()))
+    }
+
+    fn prompts(&self, _: &Path) -> BTreeSet<(Language, String)> {
+        let names = ["music", "welcome", "menu", "sorry"];
+        Language::ALL.into_iter().flat_map(|l| names.map(|name| (l, name.to_owned()))).collect()
+    }
+}
+
+/// A checked configuration from its text and its flows' texts.
+pub fn config(text: &str, flows: &[&str]) -> Arc<Config> {
+    let named = |(i, text): (usize, &&str)| Source::new(format!("flow{i}.toml"), *text);
+    let flows = flows.iter().enumerate().map(named).collect();
+    let files = Files { config: vec![Source::new("baton.toml", text)], flows, base: "".into() };
+    match resolve(&files, &NoDisk) {
+        Ok(config) => Arc::new(config),
+        Err(faults) => panic!("{}", faults.iter().map(|f| format!("{f}\n")).collect::<String>()),
+    }
+}
+
+impl Net {
+    pub fn new(config: Arc<Config>) -> Self {
+        let now = Now { mono: Mono::ZERO, wall: Wall::from_millis(1_800_000_000_000) };
+        let mut net = Self {
+            gateway: Gateway::new(config, [7; 32], now),
+            now,
+            phones: BTreeMap::new(),
+            dossier: Dossier::default(),
+            look_up: DELAY,
+            written: vec![],
+            fetched: vec![],
+            media: Media::default(),
+            desks: BTreeMap::new(),
+            loses: 0,
+            lost: 0,
+            keeps: usize::MAX,
+            ladder: VecDeque::new(),
+            due: BTreeMap::new(),
+            wakes: BTreeMap::new(),
+            count: 0,
+        };
+        for i in 0..SOCKETS {
+            let (socket, address) = socket(i);
+            net.tell(Input::Stocked { shard: 0, socket, address });
+        }
+        net.phone("carrier", CARRIER, Then::Ignore);
+        net
+    }
+
+    pub fn phone(&mut self, name: &'static str, address: &str, then: Then) -> SocketAddr {
+        let address = at(address);
+        self.phones.insert(address, Phone::new(name, address, then));
+        address
+    }
+
+    /// The carrier calls `number` from `caller`; returns the call's index among the carrier's.
+    pub fn call(&mut self, caller: &str, number: &str) -> usize {
+        self.call_from(at(CARRIER), caller, number, Offer::Usual)
+    }
+
+    pub fn call_from(&mut self, address: SocketAddr, caller: &str, number: &str, offer: Offer) -> usize {
+        let mut index = 0;
+        self.phone_does(address, |phone| {
+            let (made, invite) = phone.invite(caller, number, offer);
+            index = made;
+            vec![invite]
+        });
+        index
+    }
+
+    /// A phone does something of its own.
+    pub fn phone_does(&mut self, address: SocketAddr, act: impl FnOnce(&mut Phone) -> Vec<bytes::Bytes>) {
+        let Some(phone) = self.phones.get_mut(&address) else { return };
+        for bytes in act(phone.at(self.now.mono)) {
+            self.send(address, bytes);
+        }
+        let Some(wake) = self.phones.get(&address).and_then(Phone::poll_timeout) else { return };
+        let wake = wake.max(self.now.mono);
+        if self.wakes.get(&address).is_none_or(|armed| wake < *armed) {
+            self.wakes.insert(address, wake);
+            self.schedule_at(wake, Due::Wake(address));
+        }
+    }
+
+    pub fn carrier(&mut self, act: impl FnOnce(&mut Phone) -> Vec<bytes::Bytes>) {
+        self.phone_does(at(CARRIER), act);
+    }
+
+    /// The contact's caller presses a key.
+    pub fn key(&mut self, contact: ContactId, key: char) {
+        let key = Key::try_from(key).expect("a key");
+        if let Some((leg, _)) = self.gateway.legs_of(contact) {
+            self.note(format!("caller   ──▶ key {key}"));
+            self.tell(Input::Media { shard: 0, event: media::Event::Digit { leg, key } });
+        }
+    }
+
+    pub fn log_in(&mut self, agent: &str, connection: u64, resume_from: Option<u64>) -> ConnectionId {
+        let (connection, agent) = (ConnectionId(connection), AgentId::from(agent));
+        self.desks.insert(connection, Desk { agent: agent.clone(), told: vec![], dismissed: false });
+        self.tell(Input::Attached { connection, agent, resume_from });
+        connection
+    }
+
+    pub fn say(&mut self, connection: ConnectionId, request: Request) {
+        self.count += 1;
+        let id = format!("m{}", self.count);
+        if self.keeps == usize::MAX {
+            let word = format!("{request:?}");
+            let word = word.split([' ', '{']).next().unwrap_or_default().to_lowercase();
+            self.note(format!("{} ──▶ {word}", self.desk_name(connection)));
+        }
+        self.tell(Input::Said { connection, command: Command { id, request } });
+    }
+
+    /// What a desktop was told so far, in order.
+    pub fn told(&self, connection: ConnectionId) -> Vec<Arc<Push>> {
+        self.desks
+            .get(&connection)
+            .into_iter()
+            .flat_map(|desk| &desk.told)
+            .map(|(_, push)| push.clone())
+            .collect()
+    }
+
+    /// What the caller of this contact hears.
+    pub fn hears(&self, contact: ContactId) -> &'static str {
+        let row = self.gateway.legs_of(contact).and_then(|(leg, _)| self.media.rows.get(&leg));
+        match row.and_then(|row| row.first()) {
+            Some(media::Source::Leg(_)) => "talk",
+            Some(media::Source::Prompt(play)) if self.media.plays.get(play) == Some(&Repeat::Forever) => {
+                "music"
+            }
+            Some(media::Source::Prompt(_)) => "prompt",
+            Some(media::Source::Tone(media::Tone::Ringback)) => "ringback",
+            _ => "nothing",
+        }
+    }
+
+    pub fn tell(&mut self, input: Input) {
+        self.gateway.handle_input(self.now, input);
+        self.carry_out();
+    }
+
+    /// Lets time pass, and everything happen that is due in it.
+    pub fn run(&mut self, span: Duration) {
+        self.run_until(self.now.mono + span);
+    }
+
+    pub fn run_until(&mut self, end: Mono) {
+        let mut at_once = 0;
+        loop {
+            let timer = self.gateway.poll_timeout();
+            let event = self.due.first_key_value().map(|((at, _), _)| *at);
+            let Some(at) = [timer, event].into_iter().flatten().min().filter(|at| *at <= end) else { break };
+            at_once = if at > self.now.mono { 0 } else { at_once + 1 };
+            assert!(at_once < 10_000, "time stands still");
+            self.pass_until(at);
+            if event == Some(at)
+                && let Some((_, due)) = self.due.pop_first()
+            {
+                self.happen(due);
+            } else {
+                self.gateway.handle_timeout(self.now);
+                self.carry_out();
+            }
+        }
+        self.pass_until(end);
+    }
+
+    /// Runs until nothing is under way and no timer is armed, or `most` has passed.
+    pub fn settle(&mut self, most: Duration) {
+        let end = self.now.mono + most;
+        while self.now.mono < end && (self.gateway.poll_timeout().is_some() || !self.due.is_empty()) {
+            self.run(Duration::from_millis(500));
+        }
+    }
+
+    pub fn note(&mut self, line: impl Into<String>) {
+        self.draw(Line::Said(line.into()));
+    }
+
+    pub fn ladder(&self) -> String {
+        self.ladder.iter().map(|(at, line)| self.drawn(*at, line) + "\n").collect()
+    }
+
+    pub fn clear_ladder(&mut self) {
+        self.ladder.clear();
+    }
+
+    /// The last lines, for whoever has to find out what went wrong.
+    pub fn tail(&self, lines: usize) -> String {
+        let skipped = self.ladder.len().saturating_sub(lines);
+        self.ladder.iter().skip(skipped).map(|(at, line)| self.drawn(*at, line) + "\n").collect()
+    }
+
+    fn pass_until(&mut self, at: Mono) {
+        if at > self.now.mono {
+            self.now = self.now.after(at - self.now.mono);
+        }
+    }
+
+    fn happen(&mut self, due: Due) {
+        match due {
+            Due::Gateway(input) => self.tell(input),
+            Due::Phone(address, bytes) => {
+                let here = self.phones.get(&address).is_some_and(|phone| !phone.gone);
+                if here {
+                    self.phone_does(address, |phone| phone.receive(bytes));
+                }
+            }
+            Due::Wake(address) => {
+                self.wakes.retain(|phone, at| *phone != address || *at > self.now.mono);
+                self.phone_does(address, Phone::handle_timeout);
+            }
+            Due::Played(play) => {
+                if self.media.plays.get(&play) == Some(&Repeat::Once) {
+                    self.media.plays.remove(&play);
+                    self.tell(Input::Media { shard: 0, event: media::Event::Played { play } });
+                }
+            }
+        }
+    }
+
+    /// A phone's datagram on its way to the gateway.
+    fn send(&mut self, from: SocketAddr, bytes: bytes::Bytes) {
+        if self.phones.get(&from).is_some_and(|phone| phone.gone) {
+            return;
+        }
+        let fate = self.fate();
+        let lost = fate == Fate::Lost;
+        self.draw(Line::Sip { far: from, bytes: bytes.clone(), towards: Towards::Baton, fate });
+        if lost {
+            return;
+        }
+        let hop = Hop { transport: Transport::Udp, local: at(BATON), remote: from, stream: None };
+        self.schedule(DELAY, Due::Gateway(Input::Sip(sip::Input::Received { hop, bytes })));
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.gateway.poll_output() {
+            match output {
+                Output::Transmit { hop, bytes } => {
+                    let fate = self.fate();
+                    let lost = fate == Fate::Lost;
+                    let towards = Towards::Phone;
+                    self.draw(Line::Sip { far: hop.remote, bytes: bytes.clone(), towards, fate });
+                    if !lost {
+                        self.schedule(DELAY, Due::Phone(hop.remote, bytes));
+                    }
+                }
+                Output::Media { command, .. } => self.obey(command),
+                Output::LookUp { contact, ticket, .. } => {
+                    let dossier = Some(Box::new(self.dossier.clone()));
+                    self.schedule(self.look_up, Due::Gateway(Input::Found { contact, ticket, dossier }));
+                }
+                Output::Speak { contact, ticket, utterances } => {
+                    self.note(format!("speech   ◀── {}", said(&utterances)));
+                    let prompts = vec![Arc::new(Prompt::from_pcm(&[0; 160]))];
+                    self.schedule(DELAY, Due::Gateway(Input::Spoken { contact, ticket, prompts }));
+                }
+                Output::Fetch { contact, ticket, fetch } => {
+                    self.fetched.push(fetch);
+                    let outcome = Ok(serde_json::json!({ "balance": "12.50" }));
+                    self.schedule(DELAY, Due::Gateway(Input::Fetched { contact, ticket, outcome }));
+                }
+                Output::Take(_) => {}
+                Output::Retire(socket) => self.rest(socket.id),
+                Output::Store(write) => {
+                    if let Some(line) = kept(&write) {
+                        self.note(format!("store    ◀── {line}"));
+                    }
+                    self.written.push(write);
+                }
+                Output::Push { connection, seq, push } => {
+                    if let Some(line) = pushed(&push) {
+                        self.note(format!("{} ◀── {line}", self.desk_name(connection)));
+                    }
+                    if let Some(desk) = self.desks.get_mut(&connection) {
+                        assert!(!desk.dismissed, "{connection:?} is told something after it was dismissed");
+                        desk.told.push((seq, push));
+                    }
+                }
+                Output::Dismiss { connection } => {
+                    let name = self.desk_name(connection);
+                    self.note(format!("{name} ◀── dismissed"));
+                    if let Some(desk) = self.desks.get_mut(&connection) {
+                        desk.dismissed = true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, command: media::Command) {
+        use media::Command::*;
+        match command {
+            Open { leg, plan } => {
+                assert!(self.media.open.insert(leg, plan).is_none(), "leg {leg} opened twice");
+            }
+            Amend { leg, plan } => {
+                let old = self.media.open.insert(leg, plan);
+                assert!(old.is_some(), "leg {leg} amended before it was opened");
+            }
+            Close { leg } => {
+                let plan = self.media.open.remove(&leg);
+                self.media.rows.remove(&leg);
+                self.rest(plan.unwrap_or_else(|| panic!("leg {leg} closed without being open")).socket);
+            }
+            Patch { listener, sources } => {
+                if self.media.open.contains_key(&listener) {
+                    self.media.rows.insert(listener, sources);
+                }
+            }
+            Play { play, repeat, .. } => {
+                self.media.plays.insert(play, repeat);
+                if repeat == Repeat::Once {
+                    self.schedule(PROMPT, Due::Played(play));
+                }
+            }
+            Stop { play } => {
+                self.media.plays.remove(&play);
+            }
+            Record { recording, .. } => {
+                self.media.recordings.insert(recording.0);
+            }
+            Finish { recording } => {
+                self.media.recordings.remove(&recording.0);
+            }
+            Mask { masking, .. } => self.media.masked = masking == media::Masking::On,
+            Rewire { .. } | Press { .. } => {}
+        }
+    }
+
+    fn rest(&mut self, id: SocketId) {
+        let (socket, address) = socket(id.0 as u16);
+        self.schedule(REST, Due::Gateway(Input::Stocked { shard: 0, socket, address }));
+    }
+
+    fn schedule(&mut self, after: Duration, due: Due) {
+        self.schedule_at(self.now.mono + after, due);
+    }
+
+    fn schedule_at(&mut self, at: Mono, due: Due) {
+        self.count += 1;
+        self.due.insert((at, self.count), due);
+    }
+
+    fn fate(&mut self) -> Fate {
+        self.count += 1;
+        if self.loses > 0 && self.count.is_multiple_of(self.loses) {
+            self.lost += 1;
+            return Fate::Lost;
+        }
+        Fate::Arrives
+    }
+
+    fn draw(&mut self, line: Line) {
+        if self.ladder.len() >= self.keeps {
+            self.ladder.pop_front();
+        }
+        self.ladder.push_back((self.now.mono, line));
+    }
+
+    fn drawn(&self, at: Mono, line: &Line) -> String {
+        let millis = at.as_nanos() / 1_000_000;
+        let time = format!("{:>4}.{:03}", millis / 1000, millis % 1000);
+        match line {
+            Line::Said(line) => format!("{time} {line}"),
+            Line::Sip { far, bytes, towards, fate } => {
+                let name = self.phones.get(far).map_or("stranger", |phone| phone.name);
+                let what = match sip::parse(bytes.clone()) {
+                    Ok(Message::Request(request)) => request.method.as_str().to_owned(),
+                    Ok(Message::Response(response)) => {
+                        let method = response.headers.cseq().map(|cseq| cseq.method);
+                        let method = method.unwrap_or(Method::Invite);
+                        match method {
+                            Method::Invite => response.status.to_string(),
+                            method => format!("{} {}", response.status, method.as_str()),
+                        }
+                    }
+                    Err(_) => "?".to_owned(),
+                };
+                let arrow = match towards {
+                    Towards::Baton => "──▶",
+                    Towards::Phone => "◀──",
+                };
+                let lost = if *fate == Fate::Lost { " (lost)" } else { "" };
+                format!("{time} {name:<8} {arrow} {what}{lost}")
+            }
+        }
+    }
+
+    fn desk_name(&self, connection: ConnectionId) -> String {
+        let agent = self.desks.get(&connection).map_or("?", |desk| desk.agent.as_str());
+        format!("{:<8}", format!("desk {agent}"))
+    }
+}
+
+/// Whoever breaks an assertion sees what led to it.
+impl Drop for Net {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.tail(60));
+        }
+    }
+}
+
+pub fn at(address: &str) -> SocketAddr {
+    address.parse().expect("an address")
+}
+
+fn socket(i: u16) -> (SocketId, SocketAddr) {
+    (SocketId(u32::from(i)), SocketAddr::from(([10, 0, 0, 1], 20_000 + 2 * i)))
+}
+
+fn said(utterances: &[baton::ivr::Utterance]) -> String {
+    let one = |utterance: &baton::ivr::Utterance| match utterance {
+        baton::ivr::Utterance::Prompt { name, .. } => name.clone(),
+        baton::ivr::Utterance::Text { text, .. } => format!("{text:?}"),
+    };
+    utterances.iter().map(one).collect::<Vec<_>>().join(" ")
+}
+
+fn kept(write: &Write) -> Option<String> {
+    match write {
+        Write::Contact(record) if record.state == RecordState::Finished => Some(summary(record)),
+        Write::Contact(_) => None,
+        Write::Steps { steps, .. } => steps.first().map(|step| {
+            let status = match step.status {
+                Status::Entered => "entered",
+                Status::Done => "done",
+                Status::Failed => "failed",
+                Status::Abandoned => "abandoned",
+            };
+            format!("step {} {status}", step.step)
+        }),
+        Write::Resolve { journey, .. } => Some(match journey.starts_with("ivr-") {
+            true => "resolved: this call".to_owned(),
+            false => format!("resolved: {journey}"),
+        }),
+    }
+}
+
+/// The caller's time, what it ended with, and each offer's outcome.
+pub fn summary(record: &Record) -> String {
+    let call = &record.calls[0];
+    let segments = call.segments.iter().map(|s| format!("{:?} {}", s.stage, s.ms).to_lowercase());
+    let hops = record.hops.iter().map(|hop| format!("{} {:?}", hop.agent, hop.outcome).to_lowercase());
+    let release = call.release.map_or("no release".to_owned(), |release| release.to_string());
+    let parts = [segments.collect::<Vec<_>>().join(" + "), hops.collect::<Vec<_>>().join(", "), release];
+    parts.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join(" | ")
+}
+
+/// What became of states shows in what follows them.
+fn pushed(push: &Push) -> Option<String> {
+    Some(match push {
+        Push::State(_) | Push::Reply { error: None, .. } => return None,
+        Push::Welcome { .. } => "welcome".to_owned(),
+        Push::Snapshot { stage, .. } => match stage {
+            Some(stage) => format!("snapshot: {stage:?}").to_lowercase(),
+            None => "snapshot".to_owned(),
+        },
+        Push::Offer(pop) => format!("offer v{}", pop.version),
+        Push::Update(pop) => format!("update v{}", pop.version),
+        Push::Withdrawn { reason, .. } => format!("withdrawn: {reason:?}").to_lowercase(),
+        Push::Connected { .. } => "connected".to_owned(),
+        Push::Held { .. } => "held".to_owned(),
+        Push::Resumed { .. } => "resumed".to_owned(),
+        Push::Released { release, .. } => format!("released: {release}"),
+        Push::WrapUp { .. } => "wrap-up".to_owned(),
+        Push::Reply { error: Some(error), .. } => format!("refused: {error:?}"),
+        Push::Error { error } => format!("error: {error}"),
+    })
+}
