@@ -523,7 +523,7 @@ mod tests {
         };
         let (path, length) = scene.saved().await;
         assert_eq!(length, recorded);
-        assert_eq!(path, scene.folder.join("5.wav"));
+        assert_eq!(path, scene.folder.join("0000000000000005.wav"));
         let sound = wav::read(&std::fs::read(path).unwrap()).unwrap();
         assert_eq!(Duration::from_micros(sound.len() as u64 * 125), length);
         assert!(sound.iter().any(|sample| *sample != 0), "something was heard");

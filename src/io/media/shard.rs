@@ -36,6 +36,8 @@ pub(super) struct Shard {
     /// What the timer is set to.
     armed: Option<Mono>,
     chores_at: Mono,
+    /// When the stock is next filled up.
+    fill_at: Mono,
     bell: Arc<Bell>,
     orders: Receiver<Order>,
     legs: HashMap<LegId, SocketId>,
@@ -50,6 +52,8 @@ const TIMER: u64 = FIRST_FREE_TOKEN + 1;
 
 /// How often the stock is looked after, and at the least a beat is given.
 const CHORES: Duration = Duration::from_millis(100);
+/// From one filling of a low stock to the next: 2000 pairs a second, more than calls come.
+const FILLING: Duration = Duration::from_millis(4);
 /// Pairs bound at one time: some 50 µs each, within which no packet is handled.
 const BOUND_AT_ONCE: usize = 8;
 /// Longer than any packet of audio, and than any Ethernet frame.
@@ -86,6 +90,7 @@ impl Shard {
             timer,
             armed: None,
             chores_at: clock.mono(),
+            fill_at: clock.mono(),
             bell,
             orders,
             legs: HashMap::new(),
@@ -143,9 +148,12 @@ impl Shard {
         if self.chores_at <= now {
             self.chores_at = now + CHORES;
             self.feed.flush();
-            // What failed is known to the operator, and tried again.
-            let _ = self.stock.fill(now, BOUND_AT_ONCE);
             Counts::add(&self.counts.beats);
+        }
+        if self.fill_at <= now {
+            // What failed is known to the operator, and tried again, but not in haste.
+            let bound = self.stock.fill(now, BOUND_AT_ONCE).unwrap_or(0);
+            self.fill_at = now + if bound > 0 && self.stock.is_low() { FILLING } else { CHORES };
         }
     }
 
@@ -154,7 +162,7 @@ impl Shard {
         loop {
             match self.orders.try_recv() {
                 Ok(Order::Command(command)) => self.command(command),
-                Ok(Order::Take(socket)) => self.stock.take(socket),
+                Ok(Order::Take(socket)) => self.take(socket),
                 Ok(Order::Retire(socket)) => self.stock.retire(self.clock.mono(), socket),
                 Err(TryRecvError::Empty) => return Going::On,
                 Err(TryRecvError::Disconnected) => return Going::Stopped,
@@ -162,11 +170,19 @@ impl Shard {
         }
     }
 
+    /// What is taken is soon made up for if many are: each filling is a wake-up.
+    fn take(&mut self, socket: SocketId) {
+        self.stock.take(socket);
+        if self.stock.is_low() {
+            self.fill_at = self.fill_at.min(self.clock.mono() + FILLING);
+        }
+    }
+
     fn command(&mut self, command: Command) {
         let now = self.clock.mono();
         let left = match &command {
             Command::Open { leg, plan } | Command::Amend { leg, plan } => {
-                self.stock.take(plan.socket);
+                self.take(plan.socket);
                 self.legs.insert(*leg, plan.socket).filter(|before| *before != plan.socket)
             }
             Command::Close { leg } => self.legs.remove(leg),
@@ -199,7 +215,8 @@ impl Shard {
     }
 
     fn arm(&mut self) {
-        let mut next = self.bay.poll_timeout().map_or(self.chores_at, |at| at.min(self.chores_at));
+        let chores = self.chores_at.min(self.fill_at);
+        let mut next = self.bay.poll_timeout().map_or(chores, |at| at.min(chores));
         if self.untold.is_some() {
             // The gateway may have caught up by then.
             next = next.min(self.clock.mono() + TICK);

@@ -90,8 +90,9 @@ impl Stock {
         &self.epoll
     }
 
-    /// Binds what is missing, trying at most so many ports.
-    pub fn fill(&mut self, now: Mono, tries: usize) -> io::Result<()> {
+    /// Binds what is missing, trying at most so many ports; returns how many pairs were bound.
+    pub fn fill(&mut self, now: Mono, tries: usize) -> io::Result<usize> {
+        let mut bound = 0;
         for _ in 0..tries {
             if self.stocked >= self.level {
                 self.supply = Supply::Enough;
@@ -106,20 +107,28 @@ impl Stock {
                 }
                 break;
             };
-            if let Err(error) = self.bind(port) {
-                self.ports.push_back((now + self.rest, port));
-                // Another process has it: the next may be free. Anything else will fail again.
-                if error.kind() != io::ErrorKind::AddrInUse {
-                    if self.supply == Supply::Enough {
-                        self.supply = Supply::Short;
-                        tracing::error!(port, %error, "no RTP socket");
+            match self.bind(port) {
+                Ok(()) => bound += 1,
+                Err(error) => {
+                    self.ports.push_back((now + self.rest, port));
+                    // Another process has it: the next may be free. Anything else will fail again.
+                    if error.kind() != io::ErrorKind::AddrInUse {
+                        if self.supply == Supply::Enough {
+                            self.supply = Supply::Short;
+                            tracing::error!(port, %error, "no RTP socket");
+                        }
+                        return Err(error);
                     }
-                    return Err(error);
                 }
             }
         }
         Counts::set(&self.counts.stocked, self.stocked as u64);
-        Ok(())
+        Ok(bound)
+    }
+
+    /// Whether so many are missing that it cannot wait for the next chores.
+    pub fn is_low(&self) -> bool {
+        self.stocked < self.level / 4 * 3
     }
 
     /// The next pair that nobody has been told of.
@@ -304,6 +313,19 @@ mod tests {
         let ports: BTreeSet<_> = first.iter().chain(&second).map(|(_, address)| address.port()).collect();
         assert_eq!(ports.len(), 3);
         assert!(ports.iter().all(|port| port % 2 == 0));
+    }
+
+    #[test]
+    fn a_stock_is_low_until_most_of_it_is_there() {
+        let mut stock = stock(7, wide(), 8);
+        let pairs = announced(&mut stock);
+        stock.take(pairs[0].0);
+        assert!(!stock.is_low());
+        pairs.iter().for_each(|(socket, _)| stock.take(*socket));
+        assert!(stock.is_low());
+        assert_eq!((stock.fill(Mono::ZERO, 5).unwrap(), stock.is_low()), (5, true));
+        assert_eq!((stock.fill(Mono::ZERO, 5).unwrap(), stock.is_low()), (3, false));
+        assert_eq!(stock.fill(Mono::ZERO, 5).unwrap(), 0);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::{Counts, Report};
 use crate::audio::wav::{self, Length};
+use crate::gateway::contact::recording_file;
 use crate::media::{FRAME, RecordingId, Tape};
 
 /// A media thread's end.
@@ -112,7 +113,7 @@ impl Tape for Feed {
     }
 }
 
-/// One thread that writes every shard's recordings, `ID.wav` each.
+/// One thread that writes every shard's recordings, each in a file of its own.
 #[derive(Debug)]
 pub(super) struct Writer {
     folder: PathBuf,
@@ -241,8 +242,11 @@ impl Reel {
     fn open(folder: &std::path::Path, recording: RecordingId) -> io::Result<Self> {
         let mut nth = 1;
         let (path, file) = loop {
-            let name =
-                if nth == 1 { format!("{}.wav", recording.0) } else { format!("{}-{nth}.wav", recording.0) };
+            // As the contact's record names it.
+            let mut name = recording_file(recording);
+            if nth > 1 {
+                name.insert_str(name.len() - ".wav".len(), &format!("-{nth}"));
+            }
             let path = folder.join(name);
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
                 Ok(file) => break (path, file),
@@ -346,9 +350,9 @@ mod tests {
         }
         scene.feed.finish(ONE);
         scene.writer.turn();
-        assert_eq!(scene.saved(), ("1.wav".into(), Duration::from_secs(2)));
-        assert_eq!(scene.sound("1.wav"), vec![1000; 100 * FRAME]);
-        assert_eq!(std::fs::metadata(scene.folder.join("1.wav")).unwrap().len(), 44 + 64_000);
+        assert_eq!(scene.saved(), ("0000000000000001.wav".into(), Duration::from_secs(2)));
+        assert_eq!(scene.sound("0000000000000001.wav"), vec![1000; 100 * FRAME]);
+        assert_eq!(std::fs::metadata(scene.folder.join("0000000000000001.wav")).unwrap().len(), 44 + 64_000);
     }
 
     #[test]
@@ -363,7 +367,7 @@ mod tests {
         scene.writer.turn();
         assert_eq!(scene.saved().1, Duration::from_millis(220));
         let expected = [vec![1000; 4 * FRAME], vec![0; 6 * FRAME], vec![1000; FRAME]].concat();
-        assert_eq!(scene.sound("1.wav"), expected);
+        assert_eq!(scene.sound("0000000000000001.wav"), expected);
         assert_eq!(scene.feed.counts.unrecorded(), 6);
     }
 
@@ -396,7 +400,7 @@ mod tests {
     #[test]
     fn nothing_recorded_before_is_written_over() {
         let mut scene = Scene::new("twice", 8);
-        for expected in ["1.wav", "1-2.wav", "1-3.wav"] {
+        for expected in ["0000000000000001.wav", "0000000000000001-2.wav", "0000000000000001-3.wav"] {
             scene.feed.write(ONE, &SOUND);
             scene.feed.finish(ONE);
             scene.writer.turn();
@@ -429,7 +433,7 @@ mod tests {
             Writer::new(scene.folder.clone(), vec![], mpsc::channel(1).0).unwrap(),
         );
         writer.run();
-        assert_eq!(scene.saved(), ("1.wav".into(), Duration::from_millis(20)));
-        assert_eq!(scene.sound("1.wav"), vec![1000; FRAME]);
+        assert_eq!(scene.saved(), ("0000000000000001.wav".into(), Duration::from_millis(20)));
+        assert_eq!(scene.sound("0000000000000001.wav"), vec![1000; FRAME]);
     }
 }

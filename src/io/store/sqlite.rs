@@ -82,6 +82,8 @@ impl Sqlite {
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(Duration::from_secs(5))
+            // There is no network between us and the file.
+            .test_before_acquire(false)
             .connect_with(options.read_only(true))
             .await
             .map_err(OpenFault::unreadable)?;

@@ -1,3 +1,5 @@
+//! The store by its promises: atomic, idempotent, bounded, indexed and durable.
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -494,18 +496,23 @@ async fn what_was_running_when_we_died_is_closed_as_interrupted() {
     let place = Place::new();
     let mut mint = Mint::new([9; 32]);
     let running = contact(&mut mint, 5, None, ContactState::Running);
+    let mut talking = contact(&mut mint, 5, None, ContactState::Running);
+    talking.body = json!({"calls": [{"ms": 7_000, "segments": []}]});
     let finished = contact(&mut mint, 6, None, ContactState::Finished);
     {
         let store = place.open().await;
         store.put_contact(running.clone()).await.unwrap();
+        store.put_contact(talking.clone()).await.unwrap();
         store.put_contact(finished.clone()).await.unwrap();
         store.close().await;
     }
     let store = place.open().await;
-    assert_eq!(store.interrupt_running(later(500)).await, Ok(1));
+    assert_eq!(store.interrupt_running(later(500)).await, Ok(2));
     assert_eq!(store.interrupt_running(later(501)).await, Ok(0));
     let closed = store.contact(&brand(), running.id).await.unwrap().unwrap();
     assert_eq!((closed.state, closed.ended), (ContactState::Interrupted, Some(later(500))));
+    let closed = store.contact(&brand(), talking.id).await.unwrap().unwrap();
+    assert_eq!(closed.ended, Some(later(12)), "what was written of it says how far it came");
     assert_eq!(store.contact(&brand(), finished.id).await.unwrap(), Some(finished));
 }
 

@@ -532,10 +532,12 @@ async fn put_contact(to: &mut SqliteConnection, record: &ContactRecord, body: &s
     Ok(Outcome::Put)
 }
 
-/// When it really ended nobody saw: what is written is when we noticed.
+/// When it really ended nobody saw: it ends with what was last written of its call, so that the
+/// segments still add up; where nothing was, when we noticed.
 async fn interrupt_running(to: &mut SqliteConnection, now: Wall) -> sqlx::Result<Outcome> {
     let interrupted = sqlx::query(
-        "UPDATE contacts SET state = 'interrupted', ended = max(started, ?1), revision = revision + 1
+        "UPDATE contacts SET state = 'interrupted', revision = revision + 1,
+             ended = max(started, min(?1, coalesce(started + json_extract(body, '$.calls[0].ms'), ?1)))
          WHERE state = 'running'",
     )
     .bind(millis(now))
