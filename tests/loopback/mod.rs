@@ -1,0 +1,18 @@
+//! The daemon as it is installed, among peers that are none of ours, over loopback: sipp is the
+//! carrier, baresip the agent's phone, and the test itself the app, the desktop and whoever means harm.
+//!
+//! Each test has a network and a process tree to itself ([`alone`]): ports cannot clash, no packet
+//! leaves, and nothing outlives it. It waits for what the peers say, never for time to pass.
+
+mod alone;
+mod audio;
+mod carrier;
+mod centre;
+mod crash;
+mod desktop;
+mod hostile;
+mod lifecycle;
+mod phone;
+mod sound;
+mod stranger;
+mod wire;
