@@ -12,7 +12,7 @@ CARGO ?= cargo
 BUILD_NEEDS := gcc:gcc pkg-config:pkg-config libsqlite3-dev
 DEMO_NEEDS := flite:flite espeak-ng:espeak-ng
 TEST_NEEDS := sipp:sip-tester baresip:baresip-core sox:sox libsox-fmt-all multimon-ng:multimon-ng \
-	tshark:tshark strace:strace chromium:chromium node:nodejs systemd-analyze:systemd
+	tshark:tshark strace:strace openssl:openssl chromium:chromium node:nodejs npm:npm systemd-analyze:systemd
 
 .PHONY: all build test demo bench check fmt clippy install-deps clean help
 

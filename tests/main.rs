@@ -1,5 +1,11 @@
 //! Every integration test, as one binary.
 
+mod demo;
 mod differential;
+mod ladders;
+mod loopback;
+mod net;
+mod races;
+mod shipped;
 mod tidy;
 mod torture;

@@ -23,7 +23,7 @@ step tests $cargo test --locked --no-fail-fast
 if compgen -G 'tests/browser/*.test.mjs' >/dev/null; then
     step browser node --test tests/browser/
 fi
-step demo timeout 300 make --no-print-directory demo ONCE=1
+step demo timeout 600 make --no-print-directory demo ONCE=1
 
 # `test result: ok. 12 passed; 0 failed; …` of cargo, `# pass 3` and `ℹ fail 0` of node.
 count() {

@@ -98,6 +98,8 @@ const STATEFUL: &[&str] = &[
 const EXEMPT: &[(&str, &str, &str)] = &[
     ("src/media/tests.rs", "thread_local!", "only a global allocator sees that a packet allocates nothing"),
     ("src/media/tests.rs", "static … Cell", "its count, a thread"),
+    ("benches/daemon.rs", "std::thread::sleep", "load has a pace, and CPU is counted over a while"),
+    ("benches/media.rs", "std::thread::sleep", "packets have a pace"),
 ];
 
 /// What no file has, in `src/` or `tests/`.
