@@ -49,6 +49,8 @@ fn the_centre_alone_tells_its_papers_and_stays_until_it_is_told_to_stop() {
     assert_eq!(keys, ["http", "sip", "sip_ws", "number", "api_key", "agents"]);
     assert!(papers["http"].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:")));
     assert!(papers["sip"].as_str().is_some_and(|address| address.starts_with("127.0.0.1:")));
+    let sip_ws = papers["http"].as_str().map(|url| format!("{}/sip", url.replace("http://", "ws://")));
+    assert_eq!(papers["sip_ws"].as_str(), sip_ws.as_deref());
     assert!(papers["number"].as_str().is_some_and(|number| number.starts_with('+')));
     for agent in papers["agents"].as_array().expect("a list") {
         for secret in [&agent["id"], &agent["password"], &agent["sip"]["user"], &agent["sip"]["password"]] {

@@ -41,3 +41,10 @@ pub(super) fn mark(socket: &impl AsRawFd, address: SocketAddr, dscp: Dscp) {
         tracing::debug!(error = %io::Error::last_os_error(), "no DSCP");
     }
 }
+
+/// Whether a WebSocket's peer sent more at once than it may.
+pub(super) fn is_too_big(error: &axum::Error) -> bool {
+    let source = std::error::Error::source(error);
+    let error = source.and_then(|error| error.downcast_ref::<tokio_tungstenite::tungstenite::Error>());
+    matches!(error, Some(tokio_tungstenite::tungstenite::Error::Capacity(_)))
+}

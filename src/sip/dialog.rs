@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
-use super::{CSeq, Headers, Hop, Host, Method, Name, NameAddr, Request, Response, Transport, Uri, Value};
+use super::{CSeq, Headers, Hop, Host, Method, Name, NameAddr, Request, Response, Scheme, Transport, Uri, Value};
 
 /// Where a call's two ends stand to each other.
 #[derive(Clone, Debug)]
@@ -101,6 +101,11 @@ impl Dialog {
         self.flow
     }
 
+    /// The peer's Contact.
+    pub fn target(&self) -> &Uri {
+        &self.target
+    }
+
     pub fn remote_tag(&self) -> Option<Bytes> {
         self.remote.tag()
     }
@@ -187,9 +192,13 @@ impl Dialog {
     /// Where the next request goes.
     ///
     /// A name cannot be looked up here, so it means the way the peer came. Neither can a private
-    /// address be reached when the peer came from a public one: it sits behind a NAT.
+    /// address be reached when the peer came from a public one: it sits behind a NAT. A browser
+    /// listens nowhere: whatever its Contact says, it is reached by its stream (RFC 7118 §5).
     pub fn next_hop(&self) -> Hop {
         let flow = self.flow;
+        if flow.transport.is_websocket() {
+            return flow;
+        }
         let next = self.routes.first().map_or(&self.target, |route| &route.uri);
         let Some(address) = address(next) else { return self.without_lost_stream() };
         if self.wayback == Wayback::Flow || is_behind_nat(address.ip(), flow.remote.ip()) {
@@ -232,6 +241,12 @@ fn contact(headers: &Headers) -> Option<Uri> {
 pub(super) fn transport(uri: &Uri) -> Transport {
     match uri.param("transport").flatten() {
         Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
+        // Whether TLS is meant the scheme says (RFC 7118 §5.2.2).
+        Some(name) if name.eq_ignore_ascii_case("ws") => match uri.scheme() {
+            Scheme::Sips => Transport::Wss,
+            _ => Transport::Ws,
+        },
+        Some(name) if name.eq_ignore_ascii_case("wss") => Transport::Wss,
         _ => Transport::Udp,
     }
 }
@@ -374,6 +389,19 @@ mod tests {
             assert_eq!(dialog.next_hop(), flow);
             dialog.forget_stream();
             assert_eq!(dialog.next_hop(), hop(Transport::Tcp, "192.0.2.1:5070"));
+        }
+    }
+
+    #[test]
+    fn a_browser_is_reached_by_its_stream_whatever_it_says_of_itself() {
+        for transport in [Transport::Ws, Transport::Wss] {
+            let flow = Hop { stream: Some(StreamId(3)), ..hop(transport, "192.0.2.1:1024") };
+            for contact in ["<sip:x@y.invalid;transport=ws;ob>", "<sip:x@192.0.2.1:5070>"] {
+                let mut dialog = callee(contact, "", flow, Wayback::Target);
+                assert_eq!(dialog.next_hop(), flow, "{contact}");
+                dialog.forget_stream();
+                assert_eq!(dialog.next_hop(), Hop { stream: None, ..flow }, "there is no other way");
+            }
         }
     }
 

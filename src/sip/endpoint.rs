@@ -8,6 +8,7 @@
 //! **Where things go.** A response goes back by its Via (RFC 3261 §18.2.2, RFC 3581), over TCP by
 //! its stream; `maddr` is ignored, for it would let a datagram choose a victim. A request goes to an
 //! address, never a name: there is no DNS here, and a target that is a name is refused with 503.
+//! A browser (RFC 7118) has no address: it is reached by the stream it registered by, or not at all.
 //! Within a dialog see [`Dialog::next_hop`](super::dialog::Dialog::next_hop). A request past 1300
 //! bytes stays on UDP (against §18.1.1): a phone that offers UDP only is met every day, one that
 //! loses fragments hardly ever.
@@ -417,7 +418,7 @@ impl Endpoint {
             _ => return tracing::debug!(%leg, "an INFO needs a call that is up"),
         };
         let request = with_body(dialog.request(Method::Info), Some(body));
-        let (hop, fallback) = way(dialog);
+        let (hop, fallback) = way(&self.registrar, dialog, &far);
         let purpose = Purpose::Inform(leg);
         self.send(now, request, Outgoing { hop, fallback, purpose, far: &far, nonces: vec![] });
     }
@@ -482,7 +483,8 @@ impl Endpoint {
         match target {
             Target::Account(agent) => match self.registrar.binding(&agent) {
                 Some(binding) => {
-                    let fallback = binding.hop.stream.and_then(|_| dialog::address(&binding.uri));
+                    let listens = binding.hop.stream.is_some() && !binding.hop.transport.is_websocket();
+                    let fallback = listens.then(|| dialog::address(&binding.uri)).flatten();
                     let fallback = fallback.map(|remote| Hop { remote, stream: None, ..binding.hop });
                     (binding.uri.clone(), Far::Agent(agent), Ok((binding.hop, fallback)))
                 }
@@ -539,9 +541,9 @@ impl Endpoint {
 
     fn contact(&self, hop: Hop) -> Value {
         let address = self.own_address(hop);
-        match hop.transport {
-            Transport::Udp => format!("<sip:{address}>").into(),
-            Transport::Tcp => format!("<sip:{address};transport=tcp>").into(),
+        match hop.transport.parameter() {
+            None => format!("<sip:{address}>").into(),
+            Some(transport) => format!("<sip:{address};transport={transport}>").into(),
         }
     }
 
@@ -623,7 +625,7 @@ impl Endpoint {
     fn reoffer(&mut self, now: Mono, leg: LegId, far: &Far, body: Option<Body>) {
         let Some(up) = self.table.up(leg) else { return };
         let request = with_body(up.dialog.request(Method::Invite), body.clone()).with(Name::Allow, ALLOW);
-        let (hop, fallback) = way(&up.dialog);
+        let (hop, fallback) = way(&self.registrar, &up.dialog, far);
         let purpose = Purpose::Reoffer(leg);
         let invite = self.send(now, request, Outgoing { hop, fallback, purpose, far, nonces: vec![] });
         if let Some(up) = self.table.up(leg) {
@@ -678,7 +680,7 @@ impl Endpoint {
     ) {
         let mut request = dialog.request(Method::Bye);
         add_reason(&mut request.headers, reason);
-        let (hop, fallback) = way(dialog);
+        let (hop, fallback) = way(&self.registrar, dialog, far);
         self.send(now, request, Outgoing { hop, fallback, purpose, far, nonces: vec![] });
     }
 
@@ -868,8 +870,16 @@ impl Output {
 }
 
 /// A dialog's way to the peer, and the one to try should its stream be lost.
-fn way(dialog: &Dialog) -> Way {
+fn way(registrar: &Registrar, dialog: &Dialog, far: &Far) -> Way {
     let hop = dialog.next_hop();
+    if hop.transport.is_websocket() {
+        // A browser that lost its stream in the middle of a call registers anew by another.
+        let anew = match far {
+            Far::Agent(agent) => registrar.flow(agent, dialog.target()),
+            _ => None,
+        };
+        return (anew.unwrap_or(hop), None);
+    }
     let fallback = hop.stream.map(|_| {
         let mut without = dialog.clone();
         without.forget_stream();

@@ -327,12 +327,8 @@ impl Via {
         let mut params = Params::default();
         params.set("rport", None);
         params.set("branch", Some(branch.as_bytes()));
-        let transport = match transport {
-            Transport::Udp => "UDP",
-            Transport::Tcp => "TCP",
-        };
         Self {
-            transport: Bytes::from_static(transport.as_bytes()),
+            transport: Bytes::from_static(transport.name().as_bytes()),
             host: Host::Ip(sent_by.ip()).to_string().into(),
             port: Some(sent_by.port()),
             params,

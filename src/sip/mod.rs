@@ -42,7 +42,8 @@ pub struct Hop {
     /// Our end: which listener.
     pub local: SocketAddr,
     pub remote: SocketAddr,
-    /// The stream it came by. `None` over UDP, and over TCP where any stream to `remote` will do.
+    /// The stream it came by. `None` over UDP, and over TCP where any stream to `remote` will do. A
+    /// WebSocket is nothing but its stream: without one, or with one that ended, nobody is there.
     pub stream: Option<StreamId>,
 }
 
@@ -50,9 +51,44 @@ pub struct Hop {
 pub enum Transport {
     Udp,
     Tcp,
+    /// SIP over WebSocket (RFC 7118): a browser's, which we can answer but never call up.
+    Ws,
+    /// The same within TLS.
+    Wss,
 }
 
-/// One accepted or opened TCP connection, numbered by the shell.
+impl Transport {
+    /// In a Via (RFC 3261 §20.42, RFC 7118 §5.2.1).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
+        }
+    }
+
+    /// In a sip URI, where UDP goes without saying. `ws` stands for both (RFC 7118 §5.2.2).
+    pub const fn parameter(self) -> Option<&'static str> {
+        match self {
+            Self::Udp => None,
+            Self::Tcp => Some("tcp"),
+            Self::Ws | Self::Wss => Some("ws"),
+        }
+    }
+
+    /// Whether what is sent arrives, or the sender hears that it did not: nothing is repeated.
+    pub const fn is_reliable(self) -> bool {
+        !matches!(self, Self::Udp)
+    }
+
+    /// Whether a browser is at the other end, or what behaves like one.
+    pub const fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+}
+
+/// One accepted or opened connection, numbered by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u64);
 

@@ -1,8 +1,10 @@
 //! The registrar: RFC 3261 §10.3 for the phones of agents.
 //!
 //! It knows by which way each agent's phone can be reached now. A binding remembers the way its
-//! REGISTER came, for behind a NAT that way is the only one back; `Path` is ignored. The layer
-//! above hears only when an agent becomes reachable or ceases to be.
+//! REGISTER came, for behind a NAT that way is the only one back, and to a browser (RFC 7118) there
+//! is no other at all; `Path` is ignored. A phone that says which one it is (RFC 5626) takes over
+//! from itself, whatever its Contact. The layer above hears only when an agent becomes reachable or
+//! ceases to be.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Hop, Host, Transport, Uri};
+use super::{Hop, Host, Params, Transport, Uri};
 use crate::base::{AgentId, Mono};
 
 /// Bounds of a registration's life. A phone may ask for less than `longest` and gets it.
@@ -63,6 +65,27 @@ pub struct Wanted {
     pub expires: Option<u32>,
     /// In thousandths; 1000 where it is not said.
     pub q: u16,
+    pub instance: Option<Instance>,
+}
+
+/// Which phone it is, and by which of its ways it registers (RFC 5626 §4.1, §4.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// `+sip.instance`, without quotes.
+    pub urn: String,
+    /// `reg-id`.
+    pub flow: u32,
+}
+
+impl Instance {
+    /// From a Contact's parameters. One without the other says nothing (RFC 5626 §6).
+    pub fn read(params: &Params) -> Option<Self> {
+        /// Bytes; a UUID's URN in its brackets has 47.
+        const LONGEST: usize = 128;
+        let urn = params.get("+sip.instance").filter(|urn| urn.len() <= LONGEST)?;
+        let flow = std::str::from_utf8(params.raw("reg-id")?).ok()?.parse().ok()?;
+        Some(Self { urn: String::from_utf8(urn.into_owned()).ok()?, flow })
+    }
 }
 
 /// Why a REGISTER changed nothing.
@@ -89,6 +112,7 @@ pub struct Binding {
     pub uri: Uri,
     pub hop: Hop,
     pub expires: Mono,
+    pub instance: Option<Instance>,
     q: u16,
     since: Mono,
     user: Arc<str>,
@@ -133,6 +157,17 @@ impl Registrar {
     /// The way to ring the agent: of the most wanted phones, the one registered last.
     pub fn binding(&self, agent: &AgentId) -> Option<&Binding> {
         self.bindings.get(agent)?.iter().max_by_key(|binding| (binding.q, binding.since))
+    }
+
+    /// What the agent would be rung over: a browser wants another offer than a desk phone.
+    pub fn transport(&self, agent: &AgentId) -> Option<Transport> {
+        self.binding(agent).map(|binding| binding.hop.transport)
+    }
+
+    /// The way to the agent's phone of that Contact.
+    pub fn flow(&self, agent: &AgentId, contact: &Uri) -> Option<Hop> {
+        let binding = self.bindings(agent).iter().find(|binding| binding.uri.is_equivalent(contact))?;
+        Some(binding.hop)
     }
 
     /// All of the agent's phones, as a REGISTER is answered.
@@ -181,8 +216,11 @@ impl Registrar {
         }
         let Lifetimes { default, longest, .. } = self.lifetimes;
         self.change(&agent, |bindings| {
-            for Wanted { uri, expires, q } in wanted {
-                bindings.retain(|binding| !binding.uri.is_equivalent(&uri));
+            for Wanted { uri, expires, q, instance } in wanted {
+                let is_same = |binding: &Binding| {
+                    binding.uri.is_equivalent(&uri) || instance.is_some() && binding.instance == instance
+                };
+                bindings.retain(|binding| !is_same(binding));
                 let life = expires.map_or(default, |secs| Duration::from_secs(secs.into())).min(longest);
                 if life.is_zero() {
                     continue;
@@ -197,6 +235,7 @@ impl Registrar {
                     uri: uri.detached(),
                     hop,
                     expires: now + life,
+                    instance,
                     q,
                     since: now,
                     user: user.clone(),
@@ -209,7 +248,7 @@ impl Registrar {
     }
 
     /// The stream broke or its peer cannot be reached. A phone that listens where its Contact
-    /// says is called back there; any other must register again.
+    /// says is called back there; any other, a browser always, must register again.
     pub fn flow_lost(&mut self, hop: Hop) {
         if hop.transport == Transport::Udp {
             return;
@@ -227,7 +266,8 @@ impl Registrar {
                     if binding.hop != hop {
                         return true;
                     }
-                    let listens = binding.uri.host().and_then(Host::ip) == Some(hop.remote.ip());
+                    let listens = !hop.transport.is_websocket()
+                        && binding.uri.host().and_then(Host::ip) == Some(hop.remote.ip());
                     let port = binding.uri.port().unwrap_or(5060);
                     binding.hop.stream = None;
                     // Without a stream it was already being called back.
@@ -307,6 +347,7 @@ mod tests {
             uri: Uri::parse(Bytes::from_static(uri.as_bytes())).unwrap(),
             expires: *expires,
             q: 1000,
+            instance: None,
         };
         Wish::Update(contacts.iter().map(wanted).collect())
     }
@@ -418,6 +459,60 @@ mod tests {
         assert_eq!(registrar.binding(&"ann".into()).unwrap().hop, called_back);
         registrar.flow_lost(called_back);
         assert!(registrar.is_empty());
+    }
+
+    fn browser(stream: u64) -> Hop {
+        Hop { transport: Transport::Wss, ..tcp("192.0.2.7:40000", stream) }
+    }
+
+    #[test]
+    fn a_browser_is_gone_with_its_stream_even_if_it_claims_to_listen() {
+        let mut registrar = Registrar::default();
+        let both = wish(&[("sip:a@x.invalid;transport=ws", None), ("sip:b@192.0.2.7:5070", None)]);
+        registrar.register(at(0), Registration { hop: browser(5), ..registration("call", 1, both) }).unwrap();
+        assert_eq!(registrar.transport(&"ann".into()), Some(Transport::Wss));
+        registrar.flow_lost(browser(4));
+        assert_eq!(registrar.len(), 2);
+        registrar.flow_lost(browser(5));
+        assert_eq!(changes(&mut registrar), [Reachability::Reachable, Reachability::Unreachable]);
+        assert_eq!(registrar.transport(&"ann".into()), None);
+    }
+
+    #[test]
+    fn a_phone_takes_over_from_itself_and_from_no_other() {
+        let mut registrar = Registrar::default();
+        let mut come = |uri: &'static str, id: &str, flow: u32, stream: u64| {
+            let Wish::Update(mut wanted) = wish(&[(uri, None)]) else { unreachable!() };
+            wanted[0].instance = Some(Instance { urn: id.into(), flow });
+            let call_id = &*format!("call {stream}").leak();
+            let one = registration(call_id, 1, Wish::Update(wanted));
+            registrar.register(at(stream), Registration { hop: browser(stream), ..one }).unwrap();
+            shown(&registrar)
+        };
+        come("sip:a@x.invalid", "<urn:uuid:1>", 1, 1);
+        // The page was loaded again: another Contact, another stream, while the old one still stands.
+        assert_eq!(come("sip:b@y.invalid", "<urn:uuid:1>", 1, 2), "sip:b@y.invalid until 3602");
+        come("sip:c@z.invalid", "<urn:uuid:2>", 1, 3);
+        come("sip:d@z.invalid", "<urn:uuid:1>", 2, 4);
+        assert_eq!(registrar.len(), 3);
+        // The old stream's end is no news to anybody.
+        registrar.flow_lost(browser(1));
+        assert_eq!(registrar.len(), 3);
+        assert_eq!(changes(&mut registrar), [Reachability::Reachable]);
+    }
+
+    #[test]
+    fn an_instance_is_known_only_with_its_flow_and_within_reason() {
+        let read = |contact: &str| {
+            let contact = super::super::NameAddr::parse(Bytes::copy_from_slice(contact.as_bytes())).unwrap();
+            Instance::read(&contact.params)
+        };
+        let urn = "<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>";
+        let known = Instance { urn: urn.to_owned(), flow: 1 };
+        assert_eq!(read(&format!("<sip:a@h>;+sip.instance=\"{urn}\";reg-id=1")), Some(known));
+        assert_eq!(read(&format!("<sip:a@h>;+sip.instance=\"{urn}\"")), None);
+        assert_eq!(read("<sip:a@h>;reg-id=1"), None);
+        assert_eq!(read(&format!("<sip:a@h>;reg-id=1;+sip.instance=\"{}\"", "x".repeat(200))), None);
     }
 
     #[test]

@@ -82,8 +82,8 @@ pub struct Papers {
     pub http: String,
     /// UDP and TCP.
     pub sip: SocketAddr,
-    /// SIP over WebSocket; there is none.
-    pub sip_ws: Option<String>,
+    /// URL of SIP over WebSocket.
+    pub sip_ws: String,
     pub number: String,
     pub api_key: String,
     pub agents: Vec<Agent>,
@@ -135,8 +135,9 @@ impl Centre {
             }
         };
         let http = format!("http://{}", running.http);
+        let sip_ws = format!("ws://{}/sip", running.http);
         let Secrets { api_key, agents } = secrets;
-        let papers = Papers { http, sip, sip_ws: None, number: NUMBER.to_owned(), api_key, agents };
+        let papers = Papers { http, sip, sip_ws, number: NUMBER.to_owned(), api_key, agents };
         let admin = running.admin;
         let centre = Self { running, papers, folder };
         match within(Duration::from_secs(20), "the daemon to be ready", until_ready(admin)).await {
@@ -259,7 +260,8 @@ impl Secrets {
             "node": { "data_dir": data },
             "sip": { "listen": [format!("udp:{sip}"), format!("tcp:{sip}")], "realm": REALM },
             "media": { "address": sip.ip() },
-            "http": { "listen": http, "admin": admin },
+            // A page of this machine's, whatever its port, may try a phone of its own.
+            "http": { "listen": http, "admin": admin, "hosts": ["localhost", "127.0.0.1", "[::1]"] },
             "agent": agents,
             "api_key": [{
                 "prefix": "demo", "sha256": secret::hex(&secret::sha256(self.api_key.as_bytes())), "scopes": SCOPES,

@@ -38,8 +38,8 @@ pub struct Options {
     no_story: bool,
     /// When ready, print one JSON line: {"http","sip","sip_ws","number","api_key","agents":[…]}.
     ///
-    /// "http" is a URL, "sip" is HOST:PORT (UDP and TCP), "sip_ws" is the URL for SIP over
-    /// WebSocket, or null while there is none.
+    /// "http" is a URL, "sip" is HOST:PORT (UDP and TCP), "sip_ws" is the URL of SIP over
+    /// WebSocket.
     #[arg(long, requires = "no_story")]
     json: bool,
     /// Where the API, the desktop and the agents' WebSocket are; a loopback address. [default: 127.0.0.1, a free port]

@@ -26,6 +26,7 @@ use crate::cti::{Command, Push};
 use crate::gateway::Input;
 use crate::gateway::desk::ConnectionId;
 use crate::io::line::Frame;
+use crate::io::socket::is_too_big;
 
 pub const PROTOCOL: &str = "baton.v1";
 
@@ -300,12 +301,6 @@ fn id_of(text: &str) -> Option<String> {
     let command: Value = serde_json::from_str(text).ok()?;
     let id = command.get("id")?.as_str()?;
     (!id.is_empty() && id.len() <= LONGEST_ID).then(|| id.to_owned())
-}
-
-fn is_too_big(error: &axum::Error) -> bool {
-    let source = std::error::Error::source(error);
-    let error = source.and_then(|error| error.downcast_ref::<tokio_tungstenite::tungstenite::Error>());
-    matches!(error, Some(tokio_tungstenite::tungstenite::Error::Capacity(_)))
 }
 
 /// A bucket of commands that fills with time.

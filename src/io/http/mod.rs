@@ -1,4 +1,5 @@
-//! HTTP: the API under `/v1`, the agents' WebSocket and page, and the operator's listener.
+//! HTTP: the API under `/v1`, the agents' WebSocket and page, the door for their browsers' phones,
+//! and the operator's listener.
 //!
 //! It decides nothing of calls: it asks the gateway by its [`Line`] and the store by its face.
 //! Everything a browser or a stranger can send ends here: Host and Origin are checked, bodies,
@@ -18,6 +19,7 @@ mod live;
 mod login;
 mod metrics;
 mod page;
+mod phone;
 mod problem;
 mod steps;
 mod tally;
@@ -55,8 +57,10 @@ use self::tally::Tally;
 use crate::config::{Config, Tls};
 use crate::io::clock::Clock;
 use crate::io::line::Line;
+use crate::io::sip::Inlet;
 use crate::io::store::Store;
 use crate::io::vitals::Vitals;
+use crate::sip::Transport;
 
 /// The largest body of a request, in bytes.
 pub const LARGEST_BODY: usize = 1024 * 1024;
@@ -71,6 +75,7 @@ struct Api {
     tally: Arc<Tally>,
     vitals: Arc<Vitals>,
     patience: Patience,
+    phones: Phones,
     /// Numbers the desktops' connections.
     connections: AtomicU64,
     stop: watch::Receiver<bool>,
@@ -80,6 +85,14 @@ impl Api {
     fn config(&self) -> Arc<Config> {
         self.config.borrow().clone()
     }
+}
+
+/// Where browsers' phones go, and by which listener they come.
+#[derive(Debug)]
+struct Phones {
+    inlet: Inlet,
+    transport: Transport,
+    local: SocketAddr,
 }
 
 /// How long a desktop may be silent.
@@ -115,7 +128,8 @@ impl Serving {
     }
 }
 
-/// Binds both listeners and serves. Bind SIP's before: `/readyz` takes them for bound.
+/// Binds both listeners and serves. Bind SIP's before: `/readyz` takes them for bound, and phones
+/// go in by their inlet.
 ///
 /// `watched` is the configuration in force: what a reload sends counts from the next request on,
 /// and the certificate is read again with it. The addresses are those at the start.
@@ -125,8 +139,9 @@ pub async fn start(
     store: Arc<dyn Store>,
     vitals: Arc<Vitals>,
     clock: Clock,
+    inlet: Inlet,
 ) -> Result<Serving, StartFault> {
-    start_with(watched, line, store, vitals, clock, Patience::default()).await
+    start_with(watched, line, store, vitals, clock, inlet, Patience::default()).await
 }
 
 async fn start_with(
@@ -135,6 +150,7 @@ async fn start_with(
     store: Arc<dyn Store>,
     vitals: Arc<Vitals>,
     clock: Clock,
+    inlet: Inlet,
     patience: Patience,
 ) -> Result<Serving, StartFault> {
     let config = watched.borrow().clone();
@@ -156,6 +172,7 @@ async fn start_with(
     let guard = |listener, secure| {
         Arc::new(Guard { listener, secure, config: watched.clone(), tally: tally.clone() })
     };
+    let transport = if certificate.is_some() { Transport::Wss } else { Transport::Ws };
     let (http_guard, admin_guard) = (guard(listen, certificate.is_some()), guard(admin, false));
     let api = Arc::new(Api {
         line,
@@ -166,6 +183,7 @@ async fn start_with(
         tally,
         vitals,
         patience,
+        phones: Phones { inlet, transport, local: listen },
         connections: AtomicU64::new(1),
         stop: stopping.clone(),
     });
@@ -223,6 +241,7 @@ fn router(api: Arc<Api>) -> Router {
         .routes(routes!(live::drain))
         .routes(routes!(login::log_in, login::log_out))
         .routes(routes!(desktop::open))
+        .routes(routes!(phone::open))
         .split_for_parts();
     let description = Arc::new(description);
     let router =

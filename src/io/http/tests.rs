@@ -1,5 +1,7 @@
 //! The listeners over real sockets on loopback, before a real gateway and a real store.
 
+mod phone;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,8 +30,10 @@ use crate::gateway::{Gateway, Input, Output};
 use crate::io::clock::Clock;
 use crate::io::line::{Ask, Frame, Line};
 use crate::io::secret;
+use crate::io::sip::{Limits, Sip};
 use crate::io::store::{ContactRecord, ContactState, Sqlite, Store};
 use crate::media::SocketId;
+use crate::sip::{self, Hop, Transport};
 
 const PASSWORD: &str = "correct horse";
 const FULL: &str = "full.0123456789abcdef0123456789abcdef";
@@ -44,6 +48,9 @@ struct Daemon {
     configured: watch::Sender<Arc<Config>>,
     client: Client,
     scratch: Scratch,
+    sip: Sip,
+    /// What phones say.
+    heard: mpsc::Receiver<sip::Input>,
     /// Lets go of every desktop's queue, as the loop does with one that is full.
     cut: mpsc::Sender<()>,
 }
@@ -148,7 +155,15 @@ impl Daemon {
         Self::start_with("", Patience::default()).await
     }
 
+    async fn with_phones(http: &str, limits: Limits) -> Self {
+        Self::start_in(http, Patience::default(), limits).await
+    }
+
     async fn start_with(http: &str, patience: Patience) -> Self {
+        Self::start_in(http, patience, Limits::default()).await
+    }
+
+    async fn start_in(http: &str, patience: Patience, limits: Limits) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let scratch = Scratch::new();
         let config = Arc::new(config(&scratch.0, http));
@@ -160,10 +175,13 @@ impl Daemon {
         let (cut, cuts) = mpsc::channel(1);
         tokio::spawn(drive(Gateway::new(config, [1; 32], clock.now()), clock, asks, cuts));
         let vitals = Arc::new(Vitals::default());
-        let serving = start_with(watched, line.clone(), store.clone(), vitals, clock, patience).await;
+        let (inputs, heard) = mpsc::channel(16);
+        let sip = Sip::bind(&[], limits, inputs).expect("nothing to bind");
+        let inlet = sip.inlet();
+        let serving = start_with(watched, line.clone(), store.clone(), vitals, clock, inlet, patience).await;
         let client =
             Client::builder().no_proxy().danger_accept_invalid_certs(true).build().expect("a client");
-        Self { serving: serving.expect("listeners"), line, store, configured, client, scratch, cut }
+        Self { serving: serving.expect("listeners"), line, store, configured, client, scratch, sip, heard, cut }
     }
 
     fn ask(&self, method: Method, path: &str) -> RequestBuilder {

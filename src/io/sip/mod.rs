@@ -1,11 +1,13 @@
 //! SIP's sockets: datagrams and streams in, [`sip::Input`] out, and the way back.
 //!
+//! TCP streams are accepted here; WebSockets come in by the [`Inlet`], once HTTP has upgraded them.
 //! Nothing is decided here: what came is handed on as it came, one message at a time, and what is
 //! to go is sent where its [`Hop`] says. Under load the two transports differ as they do by
 //! nature: a datagram that finds the inbox full is dropped and counted, for its sender repeats it;
 //! a stream is no longer read until there is room.
 
 mod streams;
+mod websocket;
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::extract::ws::WebSocket;
 use bytes::Bytes;
 use socket2::{Protocol, SockRef, Type};
 use tokio::net::{TcpListener, UdpSocket};
@@ -48,6 +51,8 @@ pub struct Limits {
     /// Without a byte either way. Longer than the hour phones register for, since closing the
     /// stream of a phone behind NAT cuts it off.
     pub idle: Duration,
+    /// Between two pings over a WebSocket. Who says nothing to two of them is gone.
+    pub ping: Duration,
     pub connect: Duration,
 }
 
@@ -83,6 +88,8 @@ impl Default for Limits {
             unread: 64,
             first_message: Duration::from_secs(10),
             idle: Duration::from_secs(65 * 60),
+            // Reverse proxies close what is idle for a minute.
+            ping: Duration::from_secs(20),
             connect: Duration::from_secs(4),
         }
     }
@@ -121,6 +128,7 @@ impl Sip {
                     listeners.push((local, listener));
                     local
                 }
+                Transport::Ws | Transport::Wss => return Err(not_bound(io::ErrorKind::Unsupported.into())),
             };
             bound.push((transport, local));
         }
@@ -147,6 +155,11 @@ impl Sip {
         &self.counts
     }
 
+    /// Where WebSockets come in.
+    pub fn inlet(&self) -> Inlet {
+        Inlet { orders: self.orders.downgrade() }
+    }
+
     /// Sends without waiting. A stream is chosen by the hop's id, else any to its remote is, else
     /// one is opened.
     ///
@@ -156,7 +169,7 @@ impl Sip {
     pub fn send(&self, hop: Hop, bytes: Bytes) -> Result<(), sip::Input> {
         match hop.transport {
             Transport::Udp => self.send_datagram(hop, &bytes),
-            Transport::Tcp => self
+            Transport::Tcp | Transport::Ws | Transport::Wss => self
                 .orders
                 .try_send(Order::Transmit { hop, bytes })
                 .map_err(|_| sip::Input::Unreachable { hop }),
@@ -191,6 +204,22 @@ impl Sip {
                 tracing::debug!(to = %hop.remote, %error, "datagram not sent");
                 Err(sip::Input::Unreachable { hop })
             }
+        }
+    }
+}
+
+/// Takes WebSockets as streams. Copies may outlive the listeners; they take no more then.
+#[derive(Clone, Debug)]
+pub struct Inlet {
+    orders: mpsc::WeakSender<Order>,
+}
+
+impl Inlet {
+    /// The socket has come to `hop`'s listener from its remote. Where there is no room for it, by
+    /// the same [`Limits`] as any stream, it is closed.
+    pub async fn take(&self, socket: WebSocket, hop: Hop) {
+        if let Some(orders) = self.orders.upgrade() {
+            let _ = orders.send(Order::Upgraded { socket: Box::new(socket), hop }).await;
         }
     }
 }

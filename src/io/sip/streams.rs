@@ -1,15 +1,17 @@
-//! SIP over TCP (RFC 3261 §18, RFC 5626 §3.5.1): who is connected, and one task a stream.
+//! Streams: who is connected, and one task each; SIP over TCP (RFC 3261 §18, RFC 5626 §3.5.1).
 //!
-//! The [`Switchboard`] alone knows the streams. Each stream's task frames what it reads, answers
-//! the peer's keep-alives, and reports its end once.
+//! The [`Switchboard`] alone knows the streams, TCP's and WebSocket's alike. Each stream's task
+//! frames what it reads, answers the peer's keep-alives, and reports its end once.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use axum::extract::ws::WebSocket;
 use bytes::{Buf, Bytes};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -19,7 +21,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::super::socket::{self, Dscp};
-use super::{Counts, Limits};
+use super::{Counts, Limits, websocket};
 use crate::sip::{self, Frame, Framer, Hop, StreamId, Transport};
 
 /// What the switchboard is told.
@@ -27,6 +29,7 @@ use crate::sip::{self, Frame, Framer, Hop, StreamId, Transport};
 pub(super) enum Order {
     Transmit { hop: Hop, bytes: Bytes },
     Accepted { socket: TcpStream, local: SocketAddr, remote: SocketAddr },
+    Upgraded { socket: Box<WebSocket>, hop: Hop },
 }
 
 /// A message on its way out, and where it was meant to go.
@@ -38,7 +41,7 @@ pub(super) struct Switchboard {
     inputs: mpsc::Sender<sip::Input>,
     counts: Arc<Counts>,
     streams: HashMap<StreamId, Stream>,
-    /// The newest stream between two ends.
+    /// The newest TCP stream between two ends.
     between: HashMap<(SocketAddr, SocketAddr), StreamId>,
     accepted: HashMap<IpAddr, usize>,
     tasks: JoinSet<StreamId>,
@@ -47,8 +50,7 @@ pub(super) struct Switchboard {
 
 #[derive(Debug)]
 struct Stream {
-    local: SocketAddr,
-    remote: SocketAddr,
+    hop: Hop,
     origin: Origin,
     letters: mpsc::Sender<Letter>,
     task: AbortHandle,
@@ -98,7 +100,13 @@ impl Switchboard {
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(Order::Transmit { hop, bytes }) => self.transmit(hop, bytes).await,
-                    Some(Order::Accepted { socket, local, remote }) => self.admit(socket, local, remote),
+                    Some(Order::Accepted { socket, local, remote }) => {
+                        let hop = Hop { transport: Transport::Tcp, local, remote, stream: None };
+                        self.admit(hop, |line| line.carry(socket));
+                    }
+                    Some(Order::Upgraded { socket, hop }) => {
+                        self.admit(hop, |line| websocket::carry(line, *socket));
+                    }
                     None => break,
                 },
                 Some(Ok(stream)) = self.tasks.join_next() => self.forget(stream),
@@ -108,31 +116,33 @@ impl Switchboard {
         while self.tasks.join_next().await.is_some() {}
     }
 
-    fn admit(&mut self, socket: TcpStream, local: SocketAddr, remote: SocketAddr) {
-        let from_there = self.accepted.get(&remote.ip()).copied().unwrap_or(0);
+    fn admit<F: Future<Output = ()> + Send + 'static>(&mut self, hop: Hop, life: impl FnOnce(Line) -> F) {
+        let from_there = self.accepted.get(&hop.remote.ip()).copied().unwrap_or(0);
         if self.streams.len() >= self.limits.streams || from_there >= self.limits.streams_per_source {
             self.counts.turned_away.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        *self.accepted.entry(remote.ip()).or_default() += 1;
-        self.connect(local, remote, Origin::Accepted, |line| line.carry(socket));
+        *self.accepted.entry(hop.remote.ip()).or_default() += 1;
+        self.connect(hop, Origin::Accepted, life);
     }
 
     async fn transmit(&mut self, hop: Hop, bytes: Bytes) {
         let existing = hop.stream.filter(|id| self.streams.contains_key(id));
-        let id = match existing.or_else(|| self.between.get(&(hop.local, hop.remote)).copied()) {
+        let id = match existing.or_else(|| self.between.get(&ends(hop)?).copied()) {
             Some(id) => id,
+            // Nobody can call a browser up.
+            None if hop.transport.is_websocket() => return self.unreachable(hop).await,
             None if self.streams.len() >= self.limits.streams => {
                 self.counts.turned_away.fetch_add(1, Ordering::Relaxed);
                 return self.unreachable(hop).await;
             }
             None => {
                 let limit = self.limits.connect;
-                self.connect(hop.local, hop.remote, Origin::Opened, move |line| async move {
+                self.connect(hop, Origin::Opened, move |line| async move {
                     match tokio::time::timeout(limit, open(hop.local, hop.remote)).await {
                         Ok(Ok(socket)) => line.carry(socket).await,
                         Ok(Err(error)) => line.tell_unsent(&error).await,
-                        Err(_) => line.tell_unsent(&io::ErrorKind::TimedOut.into()).await,
+                        Err(_) => line.tell_unsent(&io::Error::from(io::ErrorKind::TimedOut)).await,
                     }
                 })
             }
@@ -158,16 +168,16 @@ impl Switchboard {
     /// Makes a stream whose letters wait until `life` takes them.
     fn connect<F: Future<Output = ()> + Send + 'static>(
         &mut self,
-        local: SocketAddr,
-        remote: SocketAddr,
+        hop: Hop,
         origin: Origin,
         life: impl FnOnce(Line) -> F,
     ) -> StreamId {
         self.last += 1;
         let id = StreamId(self.last);
         let (letters, waiting) = mpsc::channel(self.limits.unread);
+        let hop = Hop { stream: Some(id), ..hop };
         let line = Line {
-            hop: Hop { transport: Transport::Tcp, local, remote, stream: Some(id) },
+            hop,
             origin,
             waiting,
             leaving: None,
@@ -180,19 +190,20 @@ impl Switchboard {
             life.await;
             id
         });
-        self.streams.insert(id, Stream { local, remote, origin, letters, task });
-        self.between.insert((local, remote), id);
+        self.streams.insert(id, Stream { hop, origin, letters, task });
+        self.between.extend(ends(hop).map(|ends| (ends, id)));
         self.counts.streams.store(self.streams.len() as u64, Ordering::Relaxed);
         id
     }
 
     fn forget(&mut self, id: StreamId) {
         let Some(stream) = self.streams.remove(&id) else { return };
-        let ends = (stream.local, stream.remote);
-        if self.between.get(&ends) == Some(&id) {
+        if let Some(ends) = ends(stream.hop)
+            && self.between.get(&ends) == Some(&id)
+        {
             self.between.remove(&ends);
         }
-        let ip = stream.remote.ip();
+        let ip = stream.hop.remote.ip();
         if stream.origin == Origin::Accepted
             && let Some(count) = self.accepted.get_mut(&ip)
         {
@@ -209,6 +220,12 @@ impl Switchboard {
     }
 }
 
+/// What any stream of the same will do for. Not so a WebSocket: a reverse proxy lends the port of
+/// one that ended to somebody else's.
+fn ends(hop: Hop) -> Option<(SocketAddr, SocketAddr)> {
+    (!hop.transport.is_websocket()).then_some((hop.local, hop.remote))
+}
+
 async fn open(local: SocketAddr, remote: SocketAddr) -> io::Result<TcpStream> {
     let socket = if remote.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     if !local.ip().is_unspecified() {
@@ -218,22 +235,22 @@ async fn open(local: SocketAddr, remote: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// One stream from within: what its task has in hand.
-struct Line {
-    hop: Hop,
+pub(super) struct Line {
+    pub hop: Hop,
     origin: Origin,
-    waiting: mpsc::Receiver<Letter>,
+    pub waiting: mpsc::Receiver<Letter>,
     /// Where the message was meant to go of which the last byte has not been written.
-    leaving: Option<Hop>,
-    inputs: mpsc::Sender<sip::Input>,
-    counts: Arc<Counts>,
-    limits: Limits,
+    pub leaving: Option<Hop>,
+    pub inputs: mpsc::Sender<sip::Input>,
+    pub counts: Arc<Counts>,
+    pub limits: Limits,
 }
 
 /// How long a peer that is out of step may take to hear so.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Why a stream is not read at the moment, or never will be again.
-enum Reading {
+pub(super) enum Reading {
     Open,
     /// The inbox is full: this message waits for room.
     Held(Bytes),
@@ -253,9 +270,7 @@ impl Line {
         let (read, write) = socket.split();
         let Err(error) = self.pump(read, write).await else { return };
         drop(socket);
-        let (hop, inputs) = (self.hop, self.inputs.clone());
-        self.tell_unsent(&error).await;
-        let _ = inputs.send(sip::Input::Unreachable { hop }).await;
+        self.tell_ended(&error).await;
     }
 
     /// Reads, delivers and writes, none of which waits for another. `Ok` when nobody has anything
@@ -329,13 +344,10 @@ impl Line {
             match frame {
                 Frame::Message(bytes) => {
                     *patience = Some(self.limits.idle);
-                    self.counts.received.fetch_add(1, Ordering::Relaxed);
-                    match self.inputs.try_send(sip::Input::Received { hop: self.hop, bytes }) {
-                        Ok(()) => {}
-                        Err(mpsc::error::TrySendError::Full(sip::Input::Received { bytes, .. })) => {
-                            return Ok(Reading::Held(bytes));
-                        }
-                        Err(_) => return Err(io::ErrorKind::BrokenPipe.into()),
+                    match self.hand_on(bytes) {
+                        Reading::Open => {}
+                        Reading::Held(bytes) => return Ok(Reading::Held(bytes)),
+                        Reading::Over => return Err(io::ErrorKind::BrokenPipe.into()),
                     }
                 }
                 Frame::Ping => {
@@ -357,8 +369,24 @@ impl Line {
         Ok(Reading::Open)
     }
 
-    /// Tells of everything that never left.
-    async fn tell_unsent(mut self, error: &io::Error) {
+    /// Delivers one message. Over where nobody is there to take it.
+    pub fn hand_on(&self, bytes: Bytes) -> Reading {
+        self.counts.received.fetch_add(1, Ordering::Relaxed);
+        match self.inputs.try_send(sip::Input::Received { hop: self.hop, bytes }) {
+            Ok(()) => Reading::Open,
+            Err(mpsc::error::TrySendError::Full(sip::Input::Received { bytes, .. })) => Reading::Held(bytes),
+            Err(_) => Reading::Over,
+        }
+    }
+
+    /// Tells of everything that never left, and that the stream is no more.
+    pub async fn tell_ended(self, why: &(dyn fmt::Display + Sync)) {
+        let (hop, inputs) = (self.hop, self.inputs.clone());
+        self.tell_unsent(why).await;
+        let _ = inputs.send(sip::Input::Unreachable { hop }).await;
+    }
+
+    async fn tell_unsent(mut self, error: &(dyn fmt::Display + Sync)) {
         tracing::debug!(remote = %self.hop.remote, %error, "stream ended");
         self.waiting.close();
         let mut told = None;
@@ -367,7 +395,7 @@ impl Line {
             Some(hop) => Some(hop),
             None => self.waiting.recv().await.map(|(hop, _)| hop),
         } {
-            // Of the stream itself `carry` tells.
+            // Of the stream itself `tell_ended` tells.
             if hop != self.hop && told.replace(hop) != Some(hop) {
                 let _ = self.inputs.send(sip::Input::Unreachable { hop }).await;
             }

@@ -282,7 +282,8 @@ impl Endpoint {
         self.table.remove_sent(id);
     }
 
-    /// RFC 3261 §18.4. Over UDP only requests notice; over TCP both go again by another stream.
+    /// RFC 3261 §18.4. Over UDP only requests notice; over TCP both go again by another stream; a
+    /// browser's stream takes all that went over it with it.
     pub(super) fn on_unreachable(&mut self, now: Mono, hop: Hop) {
         self.registrar.flow_lost(hop);
         self.tell_registrations();
@@ -293,6 +294,7 @@ impl Endpoint {
         }
         for owner in owners {
             match owner {
+                Owner::Asked(id) if hop.transport.is_websocket() => self.on_caller_lost(now, id),
                 Owner::Asked(id) => {
                     let Some(asked) = self.table.asked.get_mut(&id) else { continue };
                     if hop.transport == Transport::Tcp && asked.hop.stream.is_some() {
@@ -351,12 +353,9 @@ fn is_fatal(status: u16) -> bool {
 }
 
 /// The way to keep for a peer that was asked by `asked` and answered by `heard`: over UDP where it
-/// was asked, for an answer may come from anywhere; over TCP the stream there is now.
+/// was asked, for an answer may come from anywhere; else the stream there is now.
 fn way_heard(asked: Hop, heard: Hop) -> Hop {
-    match asked.transport {
-        Transport::Tcp if heard.transport == Transport::Tcp => heard,
-        _ => asked,
-    }
+    if asked.transport.is_reliable() && heard.transport == asked.transport { heard } else { asked }
 }
 
 /// RFC 3261 §17.1.1.3: like the INVITE, but for the To that was answered.

@@ -9,9 +9,10 @@ use super::{ACCEPT, ALLOW, Account, Admission, BRANCH, Dose, Endpoint, hex};
 use crate::base::{AgentId, LegId, Mono};
 use crate::sip::auth::{Denial, Freshness};
 use crate::sip::dialog::Dialog;
-use crate::sip::registrar::{Refusal, Registration, Wanted, Wish};
+use crate::sip::registrar::{Instance, Refusal, Registration, Wanted, Wish};
 use crate::sip::transaction::invite_server::{InviteServer, Received};
 use crate::sip::transaction::server::Server;
+use crate::sip::trunk::Trunk;
 use crate::sip::{
     Contacts, Ending, Event, Fault, Headers, Hop, Host, Malformed, Method, Name, NameAddr, Peer, Request,
     Response, Scheme, Transport, Uri, Value, Via,
@@ -132,20 +133,38 @@ impl Endpoint {
     fn on_cancel(&mut self, now: Mono, known: Option<AskedId>, arrival: Arrival) {
         let Some(id) = known else { return self.refuse(now, &arrival, 481) };
         let Some(asked) = self.table.asked.get(&id) else { return };
-        let (leg, is_pending) = (asked.leg, asked.machine.is_pending());
+        let is_pending = asked.machine.is_pending();
         let tag = asked.headers.to().ok().and_then(|to| to.tag()).unwrap_or_default();
         let ok = Response::to(&arrival.request, 200).with_to_tag(&String::from_utf8_lossy(&tag));
         let ok = ok.with(Name::Server, self.user_agent.clone());
         self.transmit(back(arrival.hop, &arrival.via), ok.to_bytes());
-        if !is_pending {
+        if is_pending {
+            self.drop_asked(now, id, arrival.request);
+        }
+    }
+
+    /// A browser's stream ended before its INVITE was answered: nobody could hear the answer, and
+    /// no CANCEL will come any more (RFC 7118 §5.2.4).
+    pub(super) fn on_caller_lost(&mut self, now: Mono, id: AskedId) {
+        let Some(asked) = self.table.asked.get(&id) else { return };
+        if asked.method != Method::Invite || !asked.machine.is_pending() {
             return;
         }
+        let Ok(to) = asked.headers.to() else { return };
+        let mut cancel = Request::new(Method::Cancel, to.uri);
+        cancel.headers = asked.headers.clone();
+        self.drop_asked(now, id, cancel);
+    }
+
+    /// An INVITE that waits for our answer is taken back by `request`.
+    fn drop_asked(&mut self, now: Mono, id: AskedId, request: Request) {
+        let leg = self.table.asked.get(&id).and_then(|asked| asked.leg);
         self.refuse_asked(now, id, 487, &Headers::new());
         let Some(leg) = leg else { return };
         match self.table.usages.get_mut(&leg).map(|usage| &mut usage.phase) {
             Some(Phase::Ringing { .. }) => {
                 self.table.remove_usage(leg);
-                self.tell(Event::Cancelled { leg, request: arrival.request });
+                self.tell(Event::Cancelled { leg, request });
             }
             // A re-INVITE's: the dialog stands as before, and no answer is owed any more.
             Some(Phase::Up(up)) => {
@@ -258,8 +277,14 @@ impl Endpoint {
             Ok(()) => {
                 for binding in self.registrar.bindings(&agent) {
                     let left = binding.expires.since(now).as_secs();
-                    let contact =
+                    let mut contact =
                         NameAddr::new(binding.uri.clone()).with_param("expires", Some(&left.to_string()));
+                    // By these a phone that registers by several flows knows its own.
+                    if let Some(instance) = &binding.instance {
+                        contact = contact
+                            .with_param("+sip.instance", Some(&instance.urn))
+                            .with_param("reg-id", Some(&instance.flow.to_string()));
+                    }
                     headers.push(Name::Contact, contact);
                 }
                 200
@@ -511,7 +536,7 @@ impl Endpoint {
     fn refuse_with(&mut self, now: Mono, arrival: &Arrival, status: u16, headers: Headers, dose: Dose) {
         let Arrival { hop, via, request, .. } = arrival;
         let source = hop.remote.ip();
-        if self.trunks.by_source(source).is_none() && !self.throttle.admits(now, source, dose) {
+        if self.trunk_behind(*hop).is_none() && !self.throttle.admits(now, source, dose) {
             return;
         }
         tracing::debug!(%source, method = %request.method, status, "a request is turned away");
@@ -552,7 +577,7 @@ impl Endpoint {
     /// RFC 3261 §8.2.2 and §8.2.3, as far as they are the same for every method.
     fn objection(&self, request: &Request) -> Option<u16> {
         let is_encoded = |coding: &[u8]| !coding.eq_ignore_ascii_case(b"identity") && !coding.is_empty();
-        // Without TLS a sips URI promises what we cannot keep.
+        // A sips URI promises TLS on every hop (RFC 7118 §9.2); WSS is only the first of them.
         if matches!(request.uri.scheme(), Scheme::Other | Scheme::Sips) {
             Some(416)
         } else if request.headers.all(Name::Require).any(|option| !option.is_empty()) {
@@ -576,7 +601,7 @@ impl Endpoint {
         if self.registrar.is_flow(arrival.hop) {
             return Standing::Unproven(Freshness::First);
         }
-        if let Some(trunk) = self.trunks.by_source(arrival.hop.remote.ip()) {
+        if let Some(trunk) = self.trunk_behind(arrival.hop) {
             return Standing::Peer(Peer::Trunk(trunk.id.clone()));
         }
         let from = arrival.request.headers.from().ok();
@@ -603,6 +628,12 @@ impl Endpoint {
         let ha1 = account.map(|(_, Account { ha1, .. })| ha1);
         self.verifier.verify(now, request.method.as_str(), &credentials, ha1)?;
         Ok(account.map(|(user, account)| (user.clone(), account.agent.clone())))
+    }
+
+    /// Whose requests come by there. No trunk is a browser, though a reverse proxy may live at a
+    /// trunk's address and bring them from everywhere.
+    fn trunk_behind(&self, hop: Hop) -> Option<&Trunk> {
+        self.trunks.by_source(hop.remote.ip()).filter(|_| !hop.transport.is_websocket())
     }
 
     fn is_own_domain(&self, uri: &Uri, arrival: &Arrival) -> bool {
@@ -685,7 +716,8 @@ fn wish(headers: &Headers) -> Option<Wish> {
             Some(digits.parse().unwrap_or(u32::MAX))
         });
         let q = contact.params.raw("q").and_then(thousandths).unwrap_or(1000);
-        contact.uri.is_sip().then_some(Wanted { uri: contact.uri, expires: said.or(expires), q })
+        let instance = Instance::read(&contact.params);
+        contact.uri.is_sip().then_some(Wanted { uri: contact.uri, expires: said.or(expires), q, instance })
     });
     wanted.collect::<Option<_>>().map(Wish::Update)
 }
@@ -708,12 +740,12 @@ fn thousandths(q: &[u8]) -> Option<u16> {
 /// Where a response goes: RFC 3261 §18.2.2 and RFC 3581 §4, the Via being stamped already.
 fn back(hop: Hop, via: &Via) -> Hop {
     match (hop.transport, via.rport()) {
-        (Transport::Tcp, _) | (Transport::Udp, Some(_)) => hop,
         (Transport::Udp, None) => {
             let mut hop = hop;
             hop.remote.set_port(via.port.unwrap_or(5060));
             hop
         }
+        (_, _) => hop,
     }
 }
 
@@ -724,9 +756,11 @@ fn unported(via: &Via) -> Via {
     via
 }
 
-/// The address decides, and over TCP its port is the stream's alone.
+/// The address decides, and over TCP its port is the stream's alone. A WebSocket's is the reverse
+/// proxy's, which lends it to one browser after another.
 fn is_same_way(a: Hop, b: Hop) -> bool {
-    (a.transport, a.remote) == (b.transport, b.remote)
+    let stream = |hop: Hop| hop.stream.filter(|_| hop.transport.is_websocket());
+    (a.transport, a.remote, stream(a)) == (b.transport, b.remote, stream(b))
 }
 
 /// Our own 64-bit tags and branches, to the letter: lowercase, 16 digits.

@@ -1,5 +1,6 @@
 //! Ladders between two endpoints, and raw messages against one.
 
+mod browser;
 mod ladders;
 mod random;
 mod raw;

@@ -37,10 +37,7 @@ impl Backoff {
 
     /// Only over transports that lose messages.
     pub fn over(transport: Transport, now: Mono) -> Option<Self> {
-        match transport {
-            Transport::Udp => Some(Self::starting(now)),
-            Transport::Tcp => None,
-        }
+        (!transport.is_reliable()).then(|| Self::starting(now))
     }
 
     pub fn double(&mut self, ceiling: Duration) {
@@ -53,10 +50,7 @@ impl Backoff {
 
 /// How long a transaction lingers to absorb what the transport may still repeat.
 pub(crate) fn linger(transport: Transport, over_datagrams: Duration) -> Duration {
-    match transport {
-        Transport::Udp => over_datagrams,
-        Transport::Tcp => Duration::ZERO,
-    }
+    if transport.is_reliable() { Duration::ZERO } else { over_datagrams }
 }
 
 /// Whether what came is news to the layer above.

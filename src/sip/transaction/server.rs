@@ -74,7 +74,7 @@ impl Server {
     pub fn respond(&mut self, now: Mono, status: u16, response: Bytes) {
         let (due, too_late) = match self.state {
             State::Trying { hurry, too_late } => {
-                (self.transport == Transport::Tcp || hurry.is_none(), too_late)
+                (self.transport.is_reliable() || hurry.is_none(), too_late)
             }
             State::Proceeding { too_late, .. } => (true, too_late),
             State::Completed { .. } | State::Terminated => return,

@@ -3,18 +3,18 @@
 use super::*;
 use crate::sip::{Challenge, Credentials, Peer};
 
-const CARRIER: &str = "192.0.2.1:5060";
+pub(super) const CARRIER: &str = "192.0.2.1:5060";
 const PHONE: &str = "198.51.100.7:40000";
 const OWN: &str = "10.0.0.1:5060";
 
 /// An endpoint with one trunk and two accounts, and the time.
-struct Desk {
-    endpoint: Endpoint,
-    now: Mono,
+pub(super) struct Desk {
+    pub endpoint: Endpoint,
+    pub now: Mono,
     events: Vec<Event>,
 }
 
-fn udp(remote: &str) -> Hop {
+pub(super) fn udp(remote: &str) -> Hop {
     Hop { transport: Transport::Udp, local: address(OWN), remote: address(remote), stream: None }
 }
 
@@ -29,7 +29,7 @@ fn own_settings() -> Settings {
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self::with(own_settings())
     }
 
@@ -38,14 +38,14 @@ impl Desk {
         Self { endpoint: Endpoint::new(settings, Mint::new([5; 32])), now, events: vec![] }
     }
 
-    fn receive(&mut self, hop: Hop, text: impl AsRef<str>) -> Vec<(Hop, Message)> {
+    pub fn receive(&mut self, hop: Hop, text: impl AsRef<str>) -> Vec<(Hop, Message)> {
         let bytes = Bytes::copy_from_slice(text.as_ref().as_bytes());
         self.endpoint.handle_input(self.now, Input::Received { hop, bytes });
         self.sent()
     }
 
     /// The statuses that answer.
-    fn statuses(&mut self, hop: Hop, text: impl AsRef<str>) -> Vec<u16> {
+    pub fn statuses(&mut self, hop: Hop, text: impl AsRef<str>) -> Vec<u16> {
         self.receive(hop, text).iter().map(|(_, message)| status(message)).collect()
     }
 
@@ -58,7 +58,7 @@ impl Desk {
         }
     }
 
-    fn sent(&mut self) -> Vec<(Hop, Message)> {
+    pub fn sent(&mut self) -> Vec<(Hop, Message)> {
         let mut sent = vec![];
         while let Some(output) = self.endpoint.poll_output() {
             match output {
@@ -69,11 +69,11 @@ impl Desk {
         sent
     }
 
-    fn told(&mut self) -> Vec<String> {
+    pub fn told(&mut self) -> Vec<String> {
         self.events.drain(..).map(|event| told(&event)).collect()
     }
 
-    fn wait(&mut self, span: Duration) -> Vec<(Hop, Message)> {
+    pub fn wait(&mut self, span: Duration) -> Vec<(Hop, Message)> {
         let until = self.now + span;
         let mut sent = vec![];
         while let Some(at) = self.endpoint.poll_timeout().filter(|at| *at <= until) {
@@ -85,7 +85,7 @@ impl Desk {
     }
 
     /// Everything runs out; nothing is left.
-    fn close(mut self) {
+    pub fn close(mut self) {
         self.wait(Duration::from_secs(4000));
         assert!(self.endpoint.is_idle(), "{:?}", self.endpoint.counts());
         assert_eq!(self.endpoint.table.indexes(), 0);
@@ -115,7 +115,7 @@ fn to_tag(message: &Message) -> String {
     String::from_utf8(message.headers().to().unwrap().tag().unwrap().to_vec()).unwrap()
 }
 
-fn request(message: &Message) -> &Request {
+pub(super) fn request(message: &Message) -> &Request {
     match message {
         Message::Request(request) => request,
         Message::Response(response) => panic!("{response:?}"),
@@ -137,7 +137,7 @@ fn without(method: &str, branch: &str) -> String {
     )
 }
 
-fn invite() -> String {
+pub(super) fn invite() -> String {
     without("INVITE", "1")
 }
 
@@ -158,7 +158,7 @@ fn text(response: &Response) -> String {
 }
 
 /// A request of a phone's, with or without credentials.
-fn of_phone(method: &str, number: u32, user: &str, extra: &str) -> String {
+pub(super) fn of_phone(method: &str, number: u32, user: &str, extra: &str) -> String {
     let target = if method == "REGISTER" { "sip:baton.example".into() } else { format!("sip:9@{REALM}") };
     let to = if method == "REGISTER" { format!("sip:{user}@{REALM}") } else { target.clone() };
     format!(
@@ -177,7 +177,7 @@ fn of_phone(method: &str, number: u32, user: &str, extra: &str) -> String {
 const CONTACT: &str = "Contact: <sip:1001@172.16.0.9:5060>;expires=120\r\n";
 
 /// An Authorization line that answers the challenge of `response` for that algorithm.
-fn proof(response: &Response, algorithm: &str, method: &str, user: &str) -> String {
+pub(super) fn proof(response: &Response, algorithm: &str, method: &str, user: &str) -> String {
     let mut challenges = response.headers.challenges(Name::WwwAuthenticate).map(Result::unwrap);
     let challenge = challenges.find(|c| c.text("algorithm").as_deref() == Some(algorithm)).unwrap();
     proof_of(&challenge, method, user)
