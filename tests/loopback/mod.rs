@@ -6,6 +6,7 @@
 
 mod alone;
 mod audio;
+mod browser;
 mod carrier;
 mod centre;
 mod crash;
