@@ -3,7 +3,7 @@
 use crate::base::{LegId, Now};
 use crate::call::Call;
 use crate::call::release::{Cause, Release};
-use crate::call::route::{self, Identity};
+use crate::call::route::{self, Arrival, Identity};
 use crate::ivr::interpreter::Interpreter;
 use crate::sip::Peer;
 use crate::sip::Request;
@@ -15,18 +15,24 @@ impl Gateway {
     /// A new call: routed, answered and looked up in one turn.
     pub(super) fn invited(&mut self, now: Now, leg: LegId, peer: &Peer, invite: &Request) {
         self.counters.calls += 1;
-        let Peer::Trunk(trunk) = peer else {
-            // Calls out are default-deny, and no destination is granted to agents yet.
-            return self.refuse(now, leg, Cause::Forbidden);
+        let (arrival, unknown) = match peer {
+            Peer::Trunk(trunk) => {
+                let Some(trunk) = self.config.trunks.get(trunk) else {
+                    return self.refuse(now, leg, Cause::Forbidden);
+                };
+                let identity = if trunk.trust_identity { Identity::Asserted } else { Identity::Claimed };
+                (route::read(invite, &trunk.numbers, identity), Cause::UnknownNumber)
+            }
+            // Calls out are default-deny, and no destination is granted to agents yet; a number of
+            // our own they may try. Who is at their phone is no customer.
+            Peer::Agent(_) => {
+                let dialled = invite.uri.number().and_then(|number| number.parse().ok());
+                (Arrival { caller: None, dialled }, Cause::Forbidden)
+            }
         };
-        let Some(trunk) = self.config.trunks.get(trunk) else {
-            return self.refuse(now, leg, Cause::Forbidden);
-        };
-        let identity = if trunk.trust_identity { Identity::Asserted } else { Identity::Claimed };
-        let arrival = route::read(invite, &trunk.numbers, identity);
         let number = arrival.dialled.as_ref().and_then(|dialled| self.config.numbers.get(dialled)).cloned();
         let Some(number) = number else {
-            return self.refuse(now, leg, Cause::UnknownNumber);
+            return self.refuse(now, leg, unknown);
         };
         let Some(socket) = self.stock.take_for_call() else {
             tracing::warn!("no socket in stock for a new call");

@@ -49,11 +49,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Page<S> {
         }
     }
 
-    /// Registers 1001, proving it as it is asked to.
-    async fn register(&mut self) {
-        self.say(self.registration("")).await;
+    /// Sends what `text` makes of a count and credentials, with those it is then asked for; what
+    /// answers it.
+    async fn prove(&mut self, method: &str, text: impl Fn(u32, &str) -> String) -> String {
+        self.count += 2;
+        self.say(text(self.count - 1, "")).await;
         let asked = self.hear().await;
         assert!(asked.starts_with("SIP/2.0 401 "), "{asked}");
+        if method == "INVITE" {
+            let ack = text(self.count - 1, "").replace("INVITE", "ACK");
+            let to = ack.lines().find(|line| line.starts_with("To: ")).expect("written below");
+            self.say(ack.replace(to, &format!("To: {}", header(&asked, "To")))).await;
+        }
         let challenge = header(&asked, "WWW-Authenticate");
         let of = |name: &str| {
             let (_, rest) = challenge.split_once(&format!("{name}=\"")).expect("quoted");
@@ -64,32 +71,52 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Page<S> {
             Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
         };
         let secret = hash(format!("1001:{realm}:{PHONE_PASSWORD}"));
-        let asked_for = hash("REGISTER:sip:127.0.0.1".to_owned());
+        let asked_for = hash(format!("{method}:sip:x"));
         let response = hash(format!("{secret}:{nonce}:00000001:c:auth:{asked_for}"));
-        self.count += 1;
         let proof = format!(
             "Authorization: Digest algorithm=MD5, username=\"1001\", realm=\"{realm}\", nonce=\"{nonce}\", \
-             uri=\"sip:127.0.0.1\", response=\"{response}\", qop=auth, cnonce=\"c\", nc=00000001\r\n"
+             uri=\"sip:x\", response=\"{response}\", qop=auth, cnonce=\"c\", nc=00000001\r\n"
         );
-        self.say(self.registration(&proof)).await;
-        let taken = self.hear().await;
+        self.say(text(self.count, &proof)).await;
+        self.hear().await
+    }
+
+    async fn register(&mut self) {
+        let (name, contact) = (self.name, self.contact());
+        // Without Content-Length, which a frame does not need.
+        let text = |count: u32, proof: &str| {
+            format!(
+                "REGISTER sip:127.0.0.1 SIP/2.0\r\n{}To: <sip:1001@127.0.0.1>\r\n\
+                 Supported: path, gruu, outbound\r\n\
+                 Contact: <{contact}>;reg-id=1;+sip.instance=\"<urn:uuid:page>\";expires=600\r\n{proof}\r\n",
+                head(name, count, "REGISTER")
+            )
+        };
+        let taken = self.prove("REGISTER", text).await;
         assert!(taken.starts_with("SIP/2.0 200 "), "{taken}");
         assert!(header(&taken, "Contact").starts_with(&format!("<{}>", self.contact())), "{taken}");
     }
 
-    fn contact(&self) -> String {
-        format!("sip:{0}@{0}.invalid;transport=ws", self.name)
+    /// Calls a number; the final response.
+    async fn call(&mut self, number: &str) -> String {
+        let (name, contact) = (self.name, self.contact());
+        let text = |count: u32, proof: &str| {
+            format!(
+                "INVITE sip:{number}@127.0.0.1 SIP/2.0\r\n{}To: <sip:{number}@127.0.0.1>\r\n\
+                 Contact: <{contact};ob>\r\nContent-Type: application/sdp\r\n{proof}\r\n\
+                 v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 17000 RTP/AVP 0\r\n",
+                head(name, count, "INVITE")
+            )
+        };
+        let mut answer = self.prove("INVITE", text).await;
+        while answer.starts_with("SIP/2.0 1") {
+            answer = self.hear().await;
+        }
+        answer
     }
 
-    /// Without Content-Length, which a frame does not need.
-    fn registration(&self, proof: &str) -> String {
-        let (name, count, contact) = (self.name, self.count + 1, self.contact());
-        format!(
-            "REGISTER sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/WS {name}.invalid;branch=z9hG4bK{name}{count}\r\n\
-             Max-Forwards: 69\r\nTo: <sip:1001@127.0.0.1>\r\nFrom: <sip:1001@127.0.0.1>;tag={name}\r\n\
-             Call-ID: {name}\r\nCSeq: {count} REGISTER\r\nSupported: path, gruu, outbound\r\n\
-             Contact: <{contact}>;reg-id=1;+sip.instance=\"<urn:uuid:page>\";expires=600\r\n{proof}\r\n"
-        )
+    fn contact(&self) -> String {
+        format!("sip:{0}@{0}.invalid;transport=ws", self.name)
     }
 
     /// A response to a request of the gateway's.
@@ -101,6 +128,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Page<S> {
         let tag = if to.contains(";tag=") { "" } else { ";tag=page" };
         self.say(format!("SIP/2.0 {status}\r\n{copied}To: {to}{tag}\r\nContact: <{contact};ob>\r\n\r\n")).await;
     }
+}
+
+/// What every request of a page has, less its To.
+fn head(name: &str, count: u32, method: &str) -> String {
+    format!(
+        "Via: SIP/2.0/WS {name}.invalid;branch=z9hG4bK{name}{count}\r\nMax-Forwards: 69\r\n\
+         From: <sip:1001@127.0.0.1>;tag={name}\r\nCall-ID: {name}-{method}\r\nCSeq: {count} {method}\r\n"
+    )
 }
 
 fn header<'a>(message: &'a str, name: &str) -> &'a str {
@@ -141,6 +176,19 @@ alone! {
         phone_is(&mut centre, false).await;
         centre.stage("queue").await;
         drop(caller);
+    }
+
+    async fn a_browsers_phone_may_call_a_number_of_ours_and_no_other() {
+        let site = Site::new(&(agent("ann", "1001", "") + &number("")), FRONT);
+        let centre = site.start().await;
+        let mut page = Page::load(&centre, tcp(&centre).await, "page").await;
+        page.register().await;
+        let refused = page.call("+861055559999").await;
+        assert!(refused.starts_with("SIP/2.0 403 "), "{refused}");
+        let taken = page.call("+861055550000").await;
+        assert!(taken.starts_with("SIP/2.0 200 "), "{taken}");
+        assert_eq!(header(&taken, "Contact"), format!("<sip:{};transport=ws>", centre.http));
+        centre.stage("ivr").await;
     }
 
     async fn a_browsers_phone_may_come_within_tls() {
