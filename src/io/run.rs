@@ -103,10 +103,9 @@ pub async fn start(mut config: Config, path: Option<PathBuf>) -> anyhow::Result<
     let config = Arc::new(config);
     let (configured, watching) = watch::channel(config.clone());
     let vitals = Arc::new(Vitals::default());
-    let http =
-        http::start(watching, line.clone(), store.clone(), vitals.clone(), clock, sip.inlet())
-            .await
-            .context("HTTP")?;
+    let http = http::start(watching, line.clone(), store.clone(), vitals.clone(), clock, sip.inlet())
+        .await
+        .context("HTTP")?;
 
     let gateway = Gateway::new(config.clone(), mint.bytes(), clock.now());
     let (to_writer, written) = mpsc::unbounded_channel();

@@ -8,7 +8,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
-use super::{CSeq, Headers, Hop, Host, Method, Name, NameAddr, Request, Response, Scheme, Transport, Uri, Value};
+use super::{
+    CSeq, Headers, Hop, Host, Method, Name, NameAddr, Request, Response, Scheme, Transport, Uri, Value,
+};
 
 /// Where a call's two ends stand to each other.
 #[derive(Clone, Debug)]

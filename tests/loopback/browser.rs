@@ -67,9 +67,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Page<S> {
             rest.split('"').next().expect("closed").to_owned()
         };
         let (realm, nonce) = (of("realm"), of("nonce"));
-        let hash = |text: String| -> String {
-            Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
-        };
+        let hash =
+            |text: String| -> String { Md5::digest(text).iter().map(|byte| format!("{byte:02x}")).collect() };
         let secret = hash(format!("1001:{realm}:{PHONE_PASSWORD}"));
         let asked_for = hash(format!("{method}:sip:x"));
         let response = hash(format!("{secret}:{nonce}:00000001:c:auth:{asked_for}"));
@@ -126,7 +125,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Page<S> {
             .concat();
         let (to, contact) = (header(request, "To"), self.contact());
         let tag = if to.contains(";tag=") { "" } else { ";tag=page" };
-        self.say(format!("SIP/2.0 {status}\r\n{copied}To: {to}{tag}\r\nContact: <{contact};ob>\r\n\r\n")).await;
+        self.say(format!("SIP/2.0 {status}\r\n{copied}To: {to}{tag}\r\nContact: <{contact};ob>\r\n\r\n"))
+            .await;
     }
 }
 

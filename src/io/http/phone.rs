@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::header::{CONNECTION, SEC_WEBSOCKET_VERSION, UPGRADE};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::Extension;
 
 use super::Api;
 use super::listen::Peer;
@@ -52,7 +52,9 @@ pub async fn open(
     }
     let inlet = api.phones.inlet.clone();
     let hop = Hop { transport: api.phones.transport, local: api.phones.local, remote, stream: None };
-    upgrade.read_buffer_size(READ_AT_ONCE).on_upgrade(move |socket| async move { inlet.take(socket, hop).await })
+    upgrade
+        .read_buffer_size(READ_AT_ONCE)
+        .on_upgrade(move |socket| async move { inlet.take(socket, hop).await })
 }
 
 /// RFC 9110 §15.5.22, RFC 6455 §4.2.2: says what would do.

@@ -181,7 +181,17 @@ impl Daemon {
         let serving = start_with(watched, line.clone(), store.clone(), vitals, clock, inlet, patience).await;
         let client =
             Client::builder().no_proxy().danger_accept_invalid_certs(true).build().expect("a client");
-        Self { serving: serving.expect("listeners"), line, store, configured, client, scratch, sip, heard, cut }
+        Self {
+            serving: serving.expect("listeners"),
+            line,
+            store,
+            configured,
+            client,
+            scratch,
+            sip,
+            heard,
+            cut,
+        }
     }
 
     fn ask(&self, method: Method, path: &str) -> RequestBuilder {

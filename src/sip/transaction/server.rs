@@ -73,9 +73,7 @@ impl Server {
     /// RFC 4320 §4.1: of the provisionals only 100 may go out, and over UDP not before it is due.
     pub fn respond(&mut self, now: Mono, status: u16, response: Bytes) {
         let (due, too_late) = match self.state {
-            State::Trying { hurry, too_late } => {
-                (self.transport.is_reliable() || hurry.is_none(), too_late)
-            }
+            State::Trying { hurry, too_late } => (self.transport.is_reliable() || hurry.is_none(), too_late),
             State::Proceeding { too_late, .. } => (true, too_late),
             State::Completed { .. } | State::Terminated => return,
         };

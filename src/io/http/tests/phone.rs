@@ -122,7 +122,8 @@ async fn a_phone_and_sip_exchange_one_message_a_frame_until_it_closes() {
 #[tokio::test]
 async fn a_phone_may_come_within_tls() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tls");
-    let http = format!("tls = {{ certificate = {:?}, key = {:?} }}", data.join("one.crt"), data.join("one.key"));
+    let http =
+        format!("tls = {{ certificate = {:?}, key = {:?} }}", data.join("one.crt"), data.join("one.key"));
     let mut daemon = Daemon::with_phones(&http, Limits::default()).await;
     let tcp = TcpStream::connect(daemon.serving.listen).await.expect("a connection");
     let remote = tcp.local_addr().expect("an address");

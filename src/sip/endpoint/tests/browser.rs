@@ -13,7 +13,12 @@ struct Stage {
 /// Behind one reverse proxy all come from one address.
 fn stream(number: u64) -> Hop {
     let stream = Some(StreamId(number));
-    Hop { transport: Transport::Wss, local: address("10.0.0.1:443"), remote: address("10.0.0.2:50000"), stream }
+    Hop {
+        transport: Transport::Wss,
+        local: address("10.0.0.1:443"),
+        remote: address("10.0.0.2:50000"),
+        stream,
+    }
 }
 
 impl Stage {
