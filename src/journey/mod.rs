@@ -8,6 +8,7 @@
 //! **Invariant:** nothing here knows a call, a flow or a queue.
 
 pub mod breakpoint;
+pub mod handoff;
 pub mod identity;
 pub mod step;
 pub mod topic;

@@ -194,7 +194,7 @@ fn read_step(value: Value, at: String, now: Wall, faults: &mut Faults) -> Option
     Some(Posted { profile, verified, step, digest })
 }
 
-fn read_customer(
+pub(super) fn read_customer(
     value: Value,
     at: String,
     faults: &mut Faults,
@@ -227,14 +227,14 @@ fn read_customer(
 }
 
 #[derive(Default)]
-struct Faults {
-    found: Vec<Fault>,
+pub(super) struct Faults {
+    pub(super) found: Vec<Fault>,
     /// Also those that were not kept.
     count: usize,
 }
 
 impl Faults {
-    fn add(&mut self, pointer: &str, what: String) {
+    pub(super) fn add(&mut self, pointer: &str, what: String) {
         self.count += 1;
         if self.found.len() < MAX_FAULTS {
             self.found.push(Fault { pointer: pointer.to_owned(), what });
@@ -243,7 +243,7 @@ impl Faults {
 }
 
 /// The members of one object, taken one by one; what is left at the end is unknown.
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     members: Map<String, Value>,
     at: String,
     faults: &'a mut Faults,
@@ -251,7 +251,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn open(value: Value, at: String, faults: &'a mut Faults) -> Option<Self> {
+    pub(super) fn open(value: Value, at: String, faults: &'a mut Faults) -> Option<Self> {
         let faults_before = faults.count;
         match value {
             Value::Object(members) => Some(Self { members, at, faults, faults_before }),
@@ -262,7 +262,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn close(self) {
+    pub(super) fn close(self) {
         for name in self.members.keys() {
             self.faults.add(&pointer(&self.at, name), "unknown field".into());
         }
@@ -276,7 +276,7 @@ impl<'a> Fields<'a> {
         pointer(&self.at, name)
     }
 
-    fn fault(&mut self, name: &str, what: String) {
+    pub(super) fn fault(&mut self, name: &str, what: String) {
         self.faults.add(&pointer(&self.at, name), what);
     }
 
@@ -285,11 +285,11 @@ impl<'a> Fields<'a> {
     }
 
     /// `null` is the same as absent.
-    fn take(&mut self, name: &str) -> Option<Value> {
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.members.shift_remove(name).filter(|value| !value.is_null())
     }
 
-    fn required(&mut self, name: &str) -> Option<Value> {
+    pub(super) fn required(&mut self, name: &str) -> Option<Value> {
         let value = self.take(name);
         if value.is_none() {
             self.fault(name, "required".into());
@@ -302,7 +302,7 @@ impl<'a> Fields<'a> {
         self.checked_text(name, value, longest)
     }
 
-    fn text(&mut self, name: &str, longest: usize) -> Option<String> {
+    pub(super) fn text(&mut self, name: &str, longest: usize) -> Option<String> {
         let value = self.take(name)?;
         self.checked_text(name, value, longest)
     }

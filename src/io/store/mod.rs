@@ -22,6 +22,7 @@ use serde_json::Value;
 pub use sqlite::{OpenFault, Sqlite};
 
 use crate::base::{AgentId, BrandId, ContactId, CustomerId, Wall};
+use crate::journey::handoff::{Binding, Handoff, JoinCode, TokenHash};
 use crate::journey::identity::Claim;
 use crate::journey::step::Posted;
 use crate::journey::{Breakpoint, Confidence, Dossier, Identifier, Topics, breakpoint};
@@ -73,6 +74,22 @@ pub trait Store: Send + Sync {
         outcome: &'a str,
         now: Wall,
     ) -> Answer<'a, Result<Resolution, Fault>>;
+
+    /// Keeps a hand-off under the hash of its token, and gives it a join code that no other of the
+    /// brand has. Whoever it describes is from now on a customer.
+    fn put_handoff<'a>(
+        &'a self,
+        brand: &'a BrandId,
+        token: TokenHash,
+        handoff: Handoff,
+        now: Wall,
+    ) -> Answer<'a, Result<JoinCode, HandoffFault>>;
+
+    /// What the token leads to as long as it is good. It is not used by that.
+    fn handoff(&self, token: TokenHash, now: Wall) -> Answer<'_, Result<Option<Binding>, Fault>>;
+
+    /// Uses the token. Of all who ever try, also across a crash, one is told that it was good.
+    fn use_handoff(&self, token: TokenHash, now: Wall) -> Answer<'_, Result<Redemption, Fault>>;
 
     /// Writes a contact down, anew or over its older revision. An older revision than the one kept
     /// changes nothing.
@@ -142,6 +159,14 @@ pub enum Resolution {
     Unknown,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redemption {
+    /// It was good until now.
+    Redeemed,
+    /// Unknown, used or expired.
+    Void,
+}
+
 /// One contact as kept: what it is found by, and its document.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ContactRecord {
@@ -191,6 +216,14 @@ pub enum PostFault {
     Store(Fault),
 }
 
+/// Why a hand-off was not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandoffFault {
+    /// The brand has no customer of that id.
+    UnknownCustomer,
+    Store(Fault),
+}
+
 /// Why the store did not do it. Nothing of it was acknowledged to anybody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -224,6 +257,12 @@ impl PostFault {
 }
 
 impl From<Fault> for PostFault {
+    fn from(fault: Fault) -> Self {
+        Self::Store(fault)
+    }
+}
+
+impl From<Fault> for HandoffFault {
     fn from(fault: Fault) -> Self {
         Self::Store(fault)
     }
@@ -265,5 +304,15 @@ impl fmt::Display for PostFault {
     }
 }
 
+impl fmt::Display for HandoffFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownCustomer => f.write_str("no such customer"),
+            Self::Store(fault) => fault.fmt(f),
+        }
+    }
+}
+
 impl std::error::Error for Fault {}
+impl std::error::Error for HandoffFault {}
 impl std::error::Error for PostFault {}

@@ -6,8 +6,9 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::{ContactRecord, ContactState, MAX_OPEN, MAX_PREVIOUS, MAX_STEPS};
-use crate::base::{AgentId, BrandId, ContactId, CustomerId, Pii, Wall};
+use crate::base::{AgentId, BrandId, ContactId, CustomerId, Pii, QueueId, Wall};
 use crate::journey::breakpoint::Report;
+use crate::journey::handoff::Binding;
 use crate::journey::identity::{Candidate, Standing};
 use crate::journey::{
     Confidence, Customer, Dossier, Identifier, IdentifierKind, Journey, Previous, Profile, Status, Step,
@@ -51,6 +52,11 @@ pub(super) const CONTACT: &str = "
            k.disposition, k.body
     FROM contacts k LEFT JOIN customers c ON c.row = k.customer
     WHERE k.brand = ?1 AND k.id = ?2";
+
+pub(super) const HANDOFF: &str = "
+    SELECT c.id, h.brand, h.vouched, h.journey, h.queue, h.expires
+    FROM handoffs h JOIN customers k ON k.row = h.customer JOIN customers c ON c.row = coalesce(k.same_as, k.row)
+    WHERE h.token = ?1 AND h.used IS NULL AND h.expires > ?2";
 
 /// Those who hold at least one of some identifiers, and the rows they are kept in.
 #[derive(Default)]
@@ -221,6 +227,17 @@ pub(super) fn contact_in(row: &SqliteRow) -> sqlx::Result<ContactRecord> {
         agent: row.try_get::<Option<&str>, _>("agent")?.map(AgentId::from),
         disposition: row.try_get("disposition")?,
         body: serde_json::from_str(row.try_get("body")?).map_err(|error| damaged("body", error))?,
+    })
+}
+
+pub(super) fn binding_in(row: &SqliteRow) -> sqlx::Result<Binding> {
+    Ok(Binding {
+        customer: parsed(row, 0)?,
+        brand: BrandId::from(row.try_get::<&str, _>(1)?),
+        confidence: if row.try_get(2)? { Confidence::Token } else { Confidence::Number },
+        journey: row.try_get(3)?,
+        queue: row.try_get::<Option<&str>, _>(4)?.map(QueueId::from),
+        expires: wall(row.try_get(5)?),
     })
 }
 

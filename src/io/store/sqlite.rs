@@ -19,10 +19,13 @@ use sqlx::{ConnectOptions, SqlSafeStr};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use super::read::{self, Found, contact_in, customer_row, dossier};
+use super::read::{self, Found, binding_in, contact_in, customer_row, dossier};
 use super::write::{Job, Outcome, Post, Work, Writer};
-use super::{Answer, ContactRecord, Fault, MAX_PAGE, PostFault, Receipt, Resolution, Store};
+use super::{
+    Answer, ContactRecord, Fault, HandoffFault, MAX_PAGE, PostFault, Receipt, Redemption, Resolution, Store,
+};
 use crate::base::{BrandId, ContactId, CustomerId, Mint, Wall};
+use crate::journey::handoff::{Binding, Handoff, JoinCode, TokenHash};
 use crate::journey::identity::{Claim, recognise};
 use crate::journey::step::Posted;
 use crate::journey::{Confidence, Dossier};
@@ -189,6 +192,44 @@ impl Store for Sqlite {
         })
     }
 
+    fn put_handoff<'a>(
+        &'a self,
+        brand: &'a BrandId,
+        token: TokenHash,
+        handoff: Handoff,
+        now: Wall,
+    ) -> Answer<'a, Result<JoinCode, HandoffFault>> {
+        Box::pin(async move {
+            let work = Work::PutHandoff { brand: brand.clone(), token, handoff, now };
+            match self.write(work, 2048).await? {
+                Outcome::Handed(code) => Ok(code),
+                Outcome::UnknownCustomer => Err(HandoffFault::UnknownCustomer),
+                Outcome::Crowded => Err(Fault::Overloaded.into()),
+                other => Err(mismatch(&other).into()),
+            }
+        })
+    }
+
+    fn handoff(&self, token: TokenHash, now: Wall) -> Answer<'_, Result<Option<Binding>, Fault>> {
+        Box::pin(async move {
+            let row = sqlx::query(read::HANDOFF)
+                .bind(token.0.as_slice())
+                .bind(read::millis(now))
+                .fetch_optional(&self.readers)
+                .await?;
+            Ok(row.as_ref().map(binding_in).transpose()?)
+        })
+    }
+
+    fn use_handoff(&self, token: TokenHash, now: Wall) -> Answer<'_, Result<Redemption, Fault>> {
+        Box::pin(async move {
+            match self.write(Work::UseHandoff { token, now }, 0).await? {
+                Outcome::Redeemed(redemption) => Ok(redemption),
+                other => Err(mismatch(&other)),
+            }
+        })
+    }
+
     fn put_contact(&self, record: ContactRecord) -> Answer<'_, Result<(), Fault>> {
         Box::pin(async move {
             let body = record.body.to_string();
@@ -285,7 +326,10 @@ fn lock(path: &Path) -> Result<File, OpenFault> {
 }
 
 fn migrations() -> Migrator {
-    let all = [("journeys and contacts", include_str!("migrations/0001_journeys_and_contacts.sql"))];
+    let all = [
+        ("journeys and contacts", include_str!("migrations/0001_journeys_and_contacts.sql")),
+        ("hand-offs", include_str!("migrations/0002_handoffs.sql")),
+    ];
     let migrations = (1..).zip(all).map(|(version, (what, sql))| {
         Migration::new(version, what.into(), MigrationType::Simple, sql.into_sql_str(), false)
     });

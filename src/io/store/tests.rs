@@ -715,7 +715,10 @@ async fn nothing_is_found_by_scanning() {
         read::PREVIOUS,
         read::CONTACTS,
         read::CONTACT,
+        read::HANDOFF,
         write::KEPT,
+        write::USE,
+        write::SWEEP,
     ] {
         for detail in plan(sql).await {
             // What may be walked is what was found by index before, and the posted ids.
@@ -872,4 +875,111 @@ async fn meddle(place: &Place, sql: &'static str) {
     let mut connection = options.connect().await.unwrap();
     sqlx::query(sql).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
+}
+
+fn handoff(body: Value) -> Handoff {
+    crate::journey::handoff::read(body).unwrap()
+}
+
+const TOKEN: TokenHash = TokenHash([7; 32]);
+
+async fn hand_off(store: &Sqlite, token: u8, body: Value) -> JoinCode {
+    store.put_handoff(&brand(), TokenHash([token; 32]), handoff(body), NOW).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_token_leads_to_its_customer_as_long_as_it_is_good() {
+    let place = Place::new();
+    let store = place.open().await;
+    accept(&store, step("s1", &wei(), "prepay-1", "confirm", "failed", 60)).await;
+    let account = json!({"account": "wei", "verified": ["account"]});
+    let body = json!({"customer": account, "journey": "prepay-1", "queue": "cards", "ttl_s": 60});
+    let code = hand_off(&store, 7, body).await;
+    assert!(code.0.len() == 8 && code.0.bytes().all(|b| b.is_ascii_digit()));
+
+    let binding = store.handoff(TOKEN, later(59)).await.unwrap().expect("it is good");
+    let wei = by_account(&store, "wei").await.customer.unwrap().id;
+    assert_eq!((binding.customer, &binding.brand, binding.expires), (wei, &brand(), later(60)));
+    assert_eq!((binding.journey.as_deref(), binding.queue), (Some("prepay-1"), Some("cards".into())));
+    let found = store.revisit(&brand(), binding.customer, binding.confidence).await.unwrap();
+    assert_eq!(
+        (found.confidence, open(&found)),
+        (Confidence::Token, vec!["prepay-1: confirm failed".into()])
+    );
+
+    // Looking at it does not use it, and neither does it outlive its time.
+    assert_eq!(store.handoff(TOKEN, later(60)).await, Ok(None));
+    assert_eq!(store.use_handoff(TOKEN, later(60)).await, Ok(Redemption::Void));
+    assert_eq!(store.handoff(TokenHash([8; 32]), NOW).await, Ok(None));
+    assert_eq!(store.use_handoff(TOKEN, later(59)).await, Ok(Redemption::Redeemed));
+    assert_eq!(store.handoff(TOKEN, later(59)).await, Ok(None));
+}
+
+#[tokio::test]
+async fn of_many_who_use_one_token_one_is_told_that_it_was_good() {
+    let place = Place::new();
+    let store = place.open().await;
+    hand_off(&store, 7, json!({ "customer": wei() })).await;
+    let tries = join_all((0..64).map(|_| store.use_handoff(TOKEN, later(1)))).await;
+    let redeemed = tries.iter().filter(|outcome| **outcome == Ok(Redemption::Redeemed)).count();
+    assert_eq!((redeemed, tries.len()), (1, 64));
+}
+
+#[tokio::test]
+async fn a_token_is_good_and_is_used_whatever_becomes_of_us() {
+    let place = Place::new();
+    let store = place.open().await;
+    hand_off(&store, 7, json!({ "customer": wei() })).await;
+    hand_off(&store, 8, json!({ "customer": wei() })).await;
+    assert_eq!(store.use_handoff(TOKEN, later(1)).await, Ok(Redemption::Redeemed));
+    // What the files say at this moment, as after a kill.
+    let copy = Place::new();
+    for name in ["baton.db", "baton.db-wal"] {
+        std::fs::copy(place.0.join(name), copy.0.join(name)).unwrap();
+    }
+    let store = copy.open().await;
+    assert_eq!(store.use_handoff(TOKEN, later(1)).await, Ok(Redemption::Void));
+    assert_eq!(store.use_handoff(TokenHash([8; 32]), later(1)).await, Ok(Redemption::Redeemed));
+}
+
+#[tokio::test]
+async fn a_hand_off_follows_its_customer_into_another_and_makes_one_that_is_new() {
+    let place = Place::new();
+    let store = place.open().await;
+    // Nobody yet; and then found to be the same person as the account's holder.
+    hand_off(&store, 7, json!({"customer": {"wechat": "oX", "verified": ["wechat"]}})).await;
+    accept(&store, step("s1", &wei(), "prepay-1", "confirm", "failed", 60)).await;
+    let both = json!({"account": "wei", "wechat": "oX", "verified": ["account", "wechat"]});
+    assert_eq!(accept(&store, step("s2", &both, "prepay-1", "confirm", "failed", 61)).await.merged.len(), 1);
+    let binding = store.handoff(TOKEN, later(1)).await.unwrap().expect("it is good");
+    assert_eq!(Some(binding.customer), by_account(&store, "wei").await.customer.map(|wei| wei.id));
+}
+
+#[tokio::test]
+async fn a_hand_off_names_its_own_brands_customers_only() {
+    let place = Place::new();
+    let store = place.open().await;
+    accept(&store, step("s1", &wei(), "prepay-1", "confirm", "failed", 60)).await;
+    let wei = by_account(&store, "wei").await.customer.unwrap().id;
+    let known = || handoff(json!({ "customer": wei }));
+    let other = BrandId::from("other");
+    let fault = store.put_handoff(&other, TOKEN, known(), NOW).await;
+    assert_eq!(fault, Err(HandoffFault::UnknownCustomer));
+    assert!(store.put_handoff(&brand(), TOKEN, known(), NOW).await.is_ok());
+}
+
+#[tokio::test]
+async fn expired_hand_offs_are_swept_away() {
+    let place = Place::new();
+    let store = place.open().await;
+    let body = || handoff(json!({"customer": wei(), "ttl_s": 1}));
+    let count = async || -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM handoffs").fetch_one(&store.readers).await.unwrap()
+    };
+    for n in 0..50 {
+        store.put_handoff(&brand(), TokenHash([n; 32]), body(), NOW).await.unwrap();
+    }
+    assert_eq!(count().await, 50);
+    store.put_handoff(&brand(), TokenHash([99; 32]), body(), later(1)).await.unwrap();
+    assert_eq!(count().await, 1);
 }

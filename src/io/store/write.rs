@@ -17,11 +17,12 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::read::{Found, customer_row, is_open, millis};
-use super::{ContactRecord, Fault, Merged, Receipt, Resolution};
+use super::{ContactRecord, Fault, Merged, Receipt, Redemption, Resolution};
 use crate::base::{BrandId, CustomerId, Mint, Wall};
+use crate::journey::handoff::{Handoff, JoinCode, TokenHash, Whose};
 use crate::journey::identity::{Standing, place, sought};
 use crate::journey::step::Posted;
-use crate::journey::{Identifier, IdentifierKind, Profile, Status};
+use crate::journey::{Confidence, Identifier, IdentifierKind, Profile, Status};
 
 /// The most jobs and the most steps that share a commit: bounds how long the last of them waits.
 const MAX_BATCH_JOBS: usize = 256;
@@ -29,8 +30,13 @@ const MAX_BATCH_STEPS: usize = 2000;
 /// The most identifiers one customer is known by; merely stated ones beyond are not kept.
 const MAX_IDENTIFIERS: usize = 64;
 
+/// Expired hand-offs that go when one comes.
+const SWEPT_AT_ONCE: i64 = 64;
+/// Join codes tried for one hand-off. Of a hundred million, few are taken.
+const CODES_TRIED: u32 = 8;
+
 /// What tells one owner of posted steps from another.
-type Whose<'a> = (&'a [Identifier], &'a BTreeSet<IdentifierKind>);
+type Owned<'a> = (&'a [Identifier], &'a BTreeSet<IdentifierKind>);
 
 /// Something to write, and who waits for it.
 pub(super) struct Job {
@@ -44,6 +50,8 @@ pub(super) enum Work {
     Post(Post),
     Resolve { brand: BrandId, customer: CustomerId, journey: String, outcome: String, now: Wall },
     PutContact { record: ContactRecord, body: String },
+    PutHandoff { brand: BrandId, token: TokenHash, handoff: Handoff, now: Wall },
+    UseHandoff { token: TokenHash, now: Wall },
     InterruptRunning { now: Wall },
     Close,
 }
@@ -60,9 +68,17 @@ pub(super) struct Post {
 #[derive(Debug)]
 pub(super) enum Outcome {
     Posted(Receipt),
-    Conflict { index: usize, id: String },
+    Conflict {
+        index: usize,
+        id: String,
+    },
     Resolved(Resolution),
     Put,
+    Handed(JoinCode),
+    UnknownCustomer,
+    /// Every join code that was tried is taken.
+    Crowded,
+    Redeemed(Redemption),
     Interrupted(u64),
     Closed,
 }
@@ -203,6 +219,10 @@ impl Work {
                 resolve(to, brand, *customer, journey, outcome, *now).await.map(Outcome::Resolved)
             }
             Self::PutContact { record, body } => put_contact(to, record, body).await,
+            Self::PutHandoff { brand, token, handoff, now } => {
+                put_handoff(to, mint, moved, brand, *token, handoff, *now).await
+            }
+            Self::UseHandoff { token, now } => use_handoff(to, *token, *now).await,
             Self::InterruptRunning { now } => interrupt_running(to, *now).await,
             Self::Close => Ok(Outcome::Closed),
         }
@@ -227,7 +247,7 @@ impl Post {
             duplicates: self.steps.len() - fresh.len(),
             ..Receipt::default()
         };
-        let mut owners: HashMap<Whose<'_>, (i64, CustomerId)> = HashMap::new();
+        let mut owners: HashMap<Owned<'_>, (i64, CustomerId)> = HashMap::new();
         for index in fresh {
             let posted = &self.steps[index];
             let whose = (posted.profile.identifiers.as_slice(), &posted.verified);
@@ -235,7 +255,7 @@ impl Post {
                 Some(owner) => *owner,
                 None => {
                     let merged = receipt.merged.len();
-                    let owner = self.owner(to, mint, posted, &mut receipt.merged, moved).await?;
+                    let owner = self.person(posted).owner(to, mint, &mut receipt.merged, moved).await?;
                     if receipt.merged.len() > merged {
                         owners.clear();
                     }
@@ -243,7 +263,7 @@ impl Post {
                     owner
                 }
             };
-            self.describe(to, owner, posted).await?;
+            self.person(posted).describe(to, owner).await?;
             self.add(to, owner, index, moved).await?;
             if !receipt.touched.contains(&id) {
                 receipt.touched.push(id);
@@ -274,89 +294,8 @@ impl Post {
         Ok(Ok(fresh))
     }
 
-    /// The customer whose step this is, found or made, with the identifiers it is known by.
-    async fn owner(
-        &self,
-        to: &mut SqliteConnection,
-        mint: &mut Mint,
-        posted: &Posted,
-        merged: &mut Vec<Merged>,
-        moved: &mut BTreeSet<i64>,
-    ) -> sqlx::Result<(i64, CustomerId)> {
-        let identifiers = &posted.profile.identifiers;
-        let found = Found::read(to, &self.brand, &sought(identifiers, &posted.verified)).await?;
-        let placement = place(identifiers, &posted.verified, &found.candidates);
-
-        let known = placement.customer.and_then(|customer| Some((found.row(customer)?, customer)));
-        let (owner, id) = match known {
-            Some(known) => known,
-            None => {
-                let id = mint.customer(self.now);
-                (self.make(to, id).await?, id)
-            }
-        };
-        for gone in placement.same {
-            if let Some(row) = found.row(gone) {
-                merge(to, row, owner, moved).await?;
-                merged.push(Merged { gone, into: id });
-            }
-        }
-        let known_by = found.known_by(id);
-        // What nobody vouches for is not added to whoever was vouched for: else a stranger who
-        // names an account beside his own number would be taken for its owner when he calls.
-        let vouched_for = known_by.iter().any(|(_, standing)| *standing == Standing::Verified);
-        if vouched_for && posted.verified.is_empty() {
-            return Ok((owner, id));
-        }
-        let alone = known_by.is_empty() && identifiers.len() == 1;
-        for identifier in identifiers {
-            let standing = if posted.verified.contains(&identifier.kind) {
-                Standing::Verified
-            } else {
-                Standing::Stated
-            };
-            let known = known_by.iter().any(|(held, held_as)| held == identifier && *held_as >= standing);
-            let room = known_by.len() < MAX_IDENTIFIERS || standing == Standing::Verified;
-            if !known && room {
-                sqlx::query(KNOW_BY)
-                    .bind(owner)
-                    .bind(self.brand.as_str())
-                    .bind(identifier.kind.name())
-                    .bind(identifier.value.reveal())
-                    .bind(i64::from(standing == Standing::Verified))
-                    .bind(i64::from(alone))
-                    .execute(&mut *to)
-                    .await?;
-            }
-        }
-        Ok((owner, id))
-    }
-
-    async fn make(&self, to: &mut SqliteConnection, id: CustomerId) -> sqlx::Result<i64> {
-        sqlx::query_scalar("INSERT INTO customers (id, brand, created) VALUES (?1, ?2, ?3) RETURNING row")
-            .bind(id.to_string())
-            .bind(self.brand.as_str())
-            .bind(millis(self.now))
-            .fetch_one(to)
-            .await
-    }
-
-    /// Name, tier and language: the latest, except that whoever was vouched for is described only
-    /// by who vouches.
-    async fn describe(&self, to: &mut SqliteConnection, owner: i64, posted: &Posted) -> sqlx::Result<()> {
-        let Profile { name, tier, language, .. } = &posted.profile;
-        if name.is_none() && tier.is_none() && language.is_none() {
-            return Ok(());
-        }
-        sqlx::query(DESCRIBE)
-            .bind(owner)
-            .bind(name.as_ref().map(|name| name.reveal()))
-            .bind(tier)
-            .bind(language)
-            .bind(i64::from(!posted.verified.is_empty()))
-            .execute(to)
-            .await?;
-        Ok(())
+    fn person<'a>(&'a self, posted: &'a Posted) -> Person<'a> {
+        Person { brand: &self.brand, profile: &posted.profile, verified: &posted.verified, now: self.now }
     }
 
     /// Adds the step to its journey.
@@ -402,6 +341,98 @@ impl Post {
     }
 }
 
+/// Somebody as a channel described them.
+struct Person<'a> {
+    brand: &'a BrandId,
+    profile: &'a Profile,
+    /// The kinds of identifiers that the channel vouches for.
+    verified: &'a BTreeSet<IdentifierKind>,
+    now: Wall,
+}
+
+impl Person<'_> {
+    /// The customer this is, found or made, with the identifiers it is known by.
+    async fn owner(
+        &self,
+        to: &mut SqliteConnection,
+        mint: &mut Mint,
+        merged: &mut Vec<Merged>,
+        moved: &mut BTreeSet<i64>,
+    ) -> sqlx::Result<(i64, CustomerId)> {
+        let identifiers = &self.profile.identifiers;
+        let found = Found::read(to, self.brand, &sought(identifiers, self.verified)).await?;
+        let placement = place(identifiers, self.verified, &found.candidates);
+
+        let known = placement.customer.and_then(|customer| Some((found.row(customer)?, customer)));
+        let (owner, id) = match known {
+            Some(known) => known,
+            None => {
+                let id = mint.customer(self.now);
+                (self.make(to, id).await?, id)
+            }
+        };
+        for gone in placement.same {
+            if let Some(row) = found.row(gone) {
+                merge(to, row, owner, moved).await?;
+                merged.push(Merged { gone, into: id });
+            }
+        }
+        let known_by = found.known_by(id);
+        // What nobody vouches for is not added to whoever was vouched for: else a stranger who
+        // names an account beside his own number would be taken for its owner when he calls.
+        let vouched_for = known_by.iter().any(|(_, standing)| *standing == Standing::Verified);
+        if vouched_for && self.verified.is_empty() {
+            return Ok((owner, id));
+        }
+        let alone = known_by.is_empty() && identifiers.len() == 1;
+        for identifier in identifiers {
+            let standing =
+                if self.verified.contains(&identifier.kind) { Standing::Verified } else { Standing::Stated };
+            let known = known_by.iter().any(|(held, held_as)| held == identifier && *held_as >= standing);
+            let room = known_by.len() < MAX_IDENTIFIERS || standing == Standing::Verified;
+            if !known && room {
+                sqlx::query(KNOW_BY)
+                    .bind(owner)
+                    .bind(self.brand.as_str())
+                    .bind(identifier.kind.name())
+                    .bind(identifier.value.reveal())
+                    .bind(i64::from(standing == Standing::Verified))
+                    .bind(i64::from(alone))
+                    .execute(&mut *to)
+                    .await?;
+            }
+        }
+        Ok((owner, id))
+    }
+
+    async fn make(&self, to: &mut SqliteConnection, id: CustomerId) -> sqlx::Result<i64> {
+        sqlx::query_scalar("INSERT INTO customers (id, brand, created) VALUES (?1, ?2, ?3) RETURNING row")
+            .bind(id.to_string())
+            .bind(self.brand.as_str())
+            .bind(millis(self.now))
+            .fetch_one(to)
+            .await
+    }
+
+    /// Name, tier and language: the latest, except that whoever was vouched for is described only
+    /// by who vouches.
+    async fn describe(&self, to: &mut SqliteConnection, owner: i64) -> sqlx::Result<()> {
+        let Profile { name, tier, language, .. } = self.profile;
+        if name.is_none() && tier.is_none() && language.is_none() {
+            return Ok(());
+        }
+        sqlx::query(DESCRIBE)
+            .bind(owner)
+            .bind(name.as_ref().map(|name| name.reveal()))
+            .bind(tier)
+            .bind(language)
+            .bind(i64::from(!self.verified.is_empty()))
+            .execute(to)
+            .await?;
+        Ok(())
+    }
+}
+
 // CROSS JOIN keeps the order: each id is looked up, rather than each step of the key tried.
 pub(super) const KEPT: &str = "
     SELECT s.id, s.digest FROM json_each(?2) j CROSS JOIN steps s ON s.key = ?1 AND s.id = j.value";
@@ -424,6 +455,17 @@ const JOURNEY: &str = "
         topic = CASE WHEN excluded.last_at >= last_at THEN excluded.topic ELSE topic END,
         last_at = max(last_at, excluded.last_at)
     RETURNING row, open";
+
+const HAND_OFF: &str = "
+    INSERT INTO handoffs (token, brand, code, customer, vouched, journey, queue, expires)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (brand, code) DO NOTHING";
+
+// One statement of the one writer: whoever comes second finds it used.
+pub(super) const USE: &str =
+    "UPDATE handoffs SET used = ?2 WHERE token = ?1 AND used IS NULL AND expires > ?2";
+
+pub(super) const SWEEP: &str = "
+    DELETE FROM handoffs WHERE token IN (SELECT token FROM handoffs WHERE expires <= ?1 LIMIT ?2)";
 
 const STEP: &str = "
     INSERT INTO steps (journey, key, id, digest, topic, channel, step, label, ordinal, total, status, reason,
@@ -530,6 +572,55 @@ async fn put_contact(to: &mut SqliteConnection, record: &ContactRecord, body: &s
     .execute(to)
     .await?;
     Ok(Outcome::Put)
+}
+
+async fn put_handoff(
+    to: &mut SqliteConnection,
+    mint: &mut Mint,
+    moved: &mut BTreeSet<i64>,
+    brand: &BrandId,
+    token: TokenHash,
+    handoff: &Handoff,
+    now: Wall,
+) -> sqlx::Result<Outcome> {
+    // Each that comes sweeps away more than one that went: the table holds what is good, and little else.
+    sqlx::query(SWEEP).bind(millis(now)).bind(SWEPT_AT_ONCE).execute(&mut *to).await?;
+    let customer = match &handoff.whose {
+        Whose::Known(customer) => match customer_row(to, brand, *customer).await? {
+            Some(customer) => customer,
+            None => return Ok(Outcome::UnknownCustomer),
+        },
+        Whose::Described { profile, verified } => {
+            let person = Person { brand, profile, verified, now };
+            let (customer, _) = person.owner(to, mint, &mut vec![], moved).await?;
+            person.describe(to, customer).await?;
+            customer
+        }
+    };
+    for _ in 0..CODES_TRIED {
+        let code = format!("{:08}", mint.u64() % 100_000_000);
+        let kept = sqlx::query(HAND_OFF)
+            .bind(token.0.as_slice())
+            .bind(brand.as_str())
+            .bind(&code)
+            .bind(customer)
+            .bind(i64::from(handoff.whose.confidence() == Confidence::Token))
+            .bind(&handoff.journey)
+            .bind(handoff.queue.as_ref().map(|queue| queue.as_str()))
+            .bind(millis(now + handoff.life))
+            .execute(&mut *to)
+            .await?;
+        if kept.rows_affected() > 0 {
+            return Ok(Outcome::Handed(JoinCode(code)));
+        }
+    }
+    Ok(Outcome::Crowded)
+}
+
+async fn use_handoff(to: &mut SqliteConnection, token: TokenHash, now: Wall) -> sqlx::Result<Outcome> {
+    let used = sqlx::query(USE).bind(token.0.as_slice()).bind(millis(now)).execute(to).await?;
+    let good = used.rows_affected() > 0;
+    Ok(Outcome::Redeemed(if good { Redemption::Redeemed } else { Redemption::Void }))
 }
 
 /// When it really ended nobody saw: it ends with what was last written of its call, so that the
