@@ -32,6 +32,7 @@ fn the_shipped_configuration_names_every_table() {
         "[[brand]]",
         "[[trunk]]",
         "[[number]]",
+        "[[click_to_call]]",
         "[[destination]]",
         "[[skill]]",
         "[[queue]]",

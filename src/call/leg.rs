@@ -1,6 +1,7 @@
 //! One leg's media agreement: a socket of the stock, the negotiator, and the plan that follows.
 //!
-//! A leg never sees the other leg. Its signalling lives in the SIP endpoint under the same id.
+//! A leg never sees the other leg. Its signalling lives in the SIP endpoint under the same id, or is
+//! a page's requests ([`Signalling`]).
 
 use std::net::SocketAddr;
 
@@ -26,7 +27,18 @@ pub struct Leg {
     socket: Socket,
     ssrc: u32,
     negotiator: Negotiator,
+    signalling: Signalling,
     state: State,
+}
+
+/// How the peer is told what becomes of its leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signalling {
+    /// A dialog of the SIP endpoint.
+    Sip,
+    /// It asks over HTTP and is answered; nothing can be sent to it. It sees the end of the call by
+    /// the end of its audio.
+    Web,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +62,17 @@ impl Leg {
             session,
             codecs: vec![Codec::Pcma, Codec::Pcmu],
         };
-        Self { id, socket, ssrc, negotiator: Negotiator::new(local), state: State::New }
+        let negotiator = Negotiator::new(local);
+        Self { id, socket, ssrc, negotiator, signalling: Signalling::Sip, state: State::New }
+    }
+
+    pub fn on(mut self, signalling: Signalling) -> Self {
+        self.signalling = signalling;
+        self
+    }
+
+    pub fn signalling(&self) -> Signalling {
+        self.signalling
     }
 
     pub fn id(&self) -> LegId {

@@ -20,10 +20,11 @@ use bytes::Bytes;
 
 use crate::base::{AgentId, Key, LegId, PlayId};
 use crate::media::{self, Masking, Prompt, RecordingId, Repeat, Source, Tone};
+use crate::sdp::Refusal;
 use crate::sip::endpoint::Target;
 use crate::sip::{self, Ending};
 
-use self::leg::{Leg, Socket};
+use self::leg::{Leg, Signalling, Socket};
 use self::release::{Cause, Party, Release};
 
 /// One caller's call.
@@ -149,16 +150,7 @@ impl Call {
     /// Accepts an INVITE: negotiates and answers in this turn. `offer` is empty for a delayed
     /// offer (RFC 3264 §5). A refusal is answered here too, and `Released` follows.
     pub fn accept(leg: LegId, socket: Socket, ssrc: u32, session: u64, offer: &[u8]) -> Self {
-        let mut call = Self {
-            caller: Leg::new(leg, socket, ssrc, session),
-            phase: Phase::Answering,
-            callee: None,
-            playing: None,
-            hold_music: None,
-            recording: None,
-            plays: 0,
-            outputs: VecDeque::new(),
-        };
+        let mut call = Self::answering(Leg::new(leg, socket, ssrc, session));
         match call.caller.answer(offer) {
             Ok(body) => {
                 call.outputs.push_back(Output::Sip(Sip::Respond { leg, status: 200, body: Some(body) }));
@@ -170,6 +162,58 @@ impl Call {
             }
         }
         call
+    }
+
+    /// Answers a page's offer. The call is up once the page may have the answer ([`Call::confirm`]).
+    /// There is none if the offer is refused.
+    pub fn accept_web(
+        leg: LegId,
+        socket: Socket,
+        ssrc: u32,
+        session: u64,
+        offer: &[u8],
+    ) -> Result<(Self, Bytes), Refusal> {
+        let mut call = Self::answering(Leg::new(leg, socket, ssrc, session).on(Signalling::Web));
+        let answer = call.renew(offer)?;
+        Ok((call, answer))
+    }
+
+    fn answering(caller: Leg) -> Self {
+        Self {
+            caller,
+            phase: Phase::Answering,
+            callee: None,
+            playing: None,
+            hold_music: None,
+            recording: None,
+            plays: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The caller may have our answer: what an ACK says in SIP.
+    pub fn confirm(&mut self) {
+        if self.phase == Phase::Answering {
+            self.phase = Phase::Up;
+            self.tell(Event::Established);
+        }
+    }
+
+    /// A page offers anew: it was loaded again, or its network changed. What was agreed before
+    /// stands if the offer is refused.
+    pub fn renew(&mut self, offer: &[u8]) -> Result<Bytes, Refusal> {
+        // RFC 3264 §5 lets an INVITE come without an offer; a page has no ACK to answer ours in.
+        if offer.is_empty() {
+            return Err(Refusal::Malformed);
+        }
+        let was = self.parking();
+        let answer = self.caller.answer(offer)?;
+        self.agreed_anew(Side::Caller, was);
+        Ok(answer)
+    }
+
+    pub fn awaits_confirmation(&self) -> bool {
+        self.phase == Phase::Answering
     }
 
     pub fn caller_leg(&self) -> LegId {
@@ -268,7 +312,7 @@ impl Call {
             return;
         }
         // BYE before Close: the peer must not hear silence and report a fault.
-        self.outputs.push_back(Output::Sip(Sip::HangUp { leg: self.caller.id(), release }));
+        self.outputs.extend(farewell(&self.caller, release));
         self.end(release);
     }
 
@@ -340,9 +384,8 @@ impl Call {
                 None => {}
             }
         }
-        if side == Side::Caller && self.phase == Phase::Answering {
-            self.phase = Phase::Up;
-            self.tell(Event::Established);
+        if side == Side::Caller {
+            self.confirm();
         }
     }
 
@@ -375,11 +418,7 @@ impl Call {
         match which.answer(offer) {
             Ok(body) => {
                 self.outputs.push_back(Output::Sip(Sip::Respond { leg, status: 200, body: Some(body) }));
-                self.open(side);
-                if self.is_talking() {
-                    self.patch_both();
-                }
-                self.tell_parking(was);
+                self.agreed_anew(side, was);
             }
             Err(refusal) => self.outputs.push_back(Output::Sip(Sip::Respond {
                 leg,
@@ -387,6 +426,14 @@ impl Call {
                 body: None,
             })),
         }
+    }
+
+    fn agreed_anew(&mut self, side: Side, was: Parking) {
+        self.open(side);
+        if self.is_talking() {
+            self.patch_both();
+        }
+        self.tell_parking(was);
     }
 
     fn lost(&mut self, leg: LegId, cause: Cause, hangup: Hangup) {
@@ -426,7 +473,7 @@ impl Call {
     fn drop_callee(&mut self, hang_up: Option<Release>) {
         let Some(callee) = self.callee.take() else { return };
         if let Some(release) = hang_up {
-            self.outputs.push_back(Output::Sip(Sip::HangUp { leg: callee.leg.id(), release }));
+            self.outputs.extend(farewell(&callee.leg, release));
         }
         if callee.state != CalleeState::Ringing {
             self.rewire_recording();
@@ -556,6 +603,14 @@ impl Call {
 
     fn tell(&mut self, event: Event) {
         self.outputs.push_back(Output::Event(event));
+    }
+}
+
+/// Tells the peer that its leg is over, where it can be told.
+fn farewell(leg: &Leg, release: Release) -> Option<Output> {
+    match leg.signalling() {
+        Signalling::Sip => Some(Output::Sip(Sip::HangUp { leg: leg.id(), release })),
+        Signalling::Web => None,
     }
 }
 

@@ -120,6 +120,10 @@ section! {
         token_life_s: u64,
         /// Failed log-ins a minute after which an agent or a source has to wait.
         logins_per_minute: u32,
+        /// Hand-offs a minute after which an API key has to wait.
+        handoffs_per_minute: u32,
+        /// Calls from pages and apps refused a minute after which a source has to wait.
+        calls_per_minute: u32,
     }
 }
 
@@ -173,6 +177,22 @@ pub struct Number {
     /// Record from answer to release.
     #[serde(default)]
     pub record: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClickToCall {
+    #[serde(default)]
+    pub brand: BrandId,
+    pub flow: FlowId,
+    /// Spoken to callers of whom nothing better is known; the flow's own if not given.
+    pub language: Option<Language>,
+    /// Record from answer to release.
+    #[serde(default)]
+    pub record: bool,
+    /// `https://HOST`, `https://HOST:PORT`: whose pages may call, beside our own.
+    #[serde(default)]
+    pub origins: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -358,6 +378,7 @@ written! {
         brand: Brand,
         trunk: Trunk,
         number: Number,
+        click_to_call: ClickToCall,
         destination: Destination,
         skill: Skill,
         queue: Queue,

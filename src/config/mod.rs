@@ -34,6 +34,7 @@ pub struct Config {
     pub security: Security,
     pub trunks: BTreeMap<TrunkId, Trunk>,
     pub numbers: BTreeMap<E164, Number>,
+    pub click_to_call: BTreeMap<BrandId, ClickToCall>,
     pub destinations: Vec<Destination>,
     pub queues: BTreeMap<QueueId, Queue>,
     pub agents: BTreeMap<AgentId, Agent>,
@@ -110,6 +111,10 @@ pub struct Security {
     pub token_life: Duration,
     /// Failed log-ins a minute after which an agent, or a source, has to wait.
     pub logins_per_minute: u32,
+    /// Hand-offs a minute after which an API key has to wait.
+    pub handoffs_per_minute: u32,
+    /// Calls from pages refused a minute after which a source has to wait.
+    pub calls_per_minute: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -128,6 +133,20 @@ pub struct Trunk {
 #[derive(Clone, Debug)]
 pub struct Number {
     pub number: E164,
+    pub entrance: Entrance,
+}
+
+/// Calls from a brand's pages and apps.
+#[derive(Clone, Debug)]
+pub struct ClickToCall {
+    pub entrance: Entrance,
+    /// As browsers write them (RFC 6454 §6.2), in lower case.
+    pub origins: Vec<String>,
+}
+
+/// What a caller comes into.
+#[derive(Clone, Debug)]
+pub struct Entrance {
     pub brand: BrandId,
     pub flow: Arc<Flow>,
     pub language: Language,

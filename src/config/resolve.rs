@@ -18,8 +18,8 @@ use crate::sip::auth::Ha1;
 use super::fault::{Fault, Source};
 use super::file::{self, Written};
 use super::{
-    Agent, ApiKey, Calendar, Config, Connector, Destination, Http, Media, Node, Number, OverflowTarget,
-    Phone, Queue, Security, Sip, Speech, Store, Tls, Trunk,
+    Agent, ApiKey, Calendar, ClickToCall, Config, Connector, Destination, Entrance, Http, Media, Node,
+    Number, OverflowTarget, Phone, Queue, Security, Sip, Speech, Store, Tls, Trunk,
 };
 
 /// What a configuration consists of.
@@ -105,6 +105,8 @@ impl Resolver<'_> {
         let security = Security {
             token_life: Duration::from_secs(written.security.token_life_s.unwrap_or(12 * 3600)),
             logins_per_minute: written.security.logins_per_minute.unwrap_or(10),
+            handoffs_per_minute: written.security.handoffs_per_minute.unwrap_or(3000),
+            calls_per_minute: written.security.calls_per_minute.unwrap_or(60),
         };
 
         let brands: BTreeSet<_> =
@@ -116,6 +118,7 @@ impl Resolver<'_> {
         let agents = self.agents(written, &queues, sip.as_ref().map_or("baton", |sip| &sip.realm));
         let flows = self.flows(written, speech.as_ref(), &connectors);
         let numbers = self.numbers(written, &flows, &brands);
+        let click_to_call = self.click_to_call(written, &flows, &brands);
         let destinations = self.destinations(written, &trunks, &flows);
         let api_keys = self.api_keys(written, &brands);
         let dispositions = self.dispositions(written);
@@ -129,6 +132,7 @@ impl Resolver<'_> {
             security,
             trunks,
             numbers,
+            click_to_call,
             destinations,
             queues,
             agents,
@@ -571,25 +575,57 @@ impl Resolver<'_> {
     ) -> BTreeMap<E164, Number> {
         let mut numbers = BTreeMap::new();
         for (row, number) in rows("number", &written.number) {
-            if !brands.contains(&number.brand) {
-                self.row(row, "brand", &format!("no [[brand]] {}", number.brand));
-            }
-            let Some(flow) = flows.get(&number.flow) else {
-                self.row(row, "flow", &format!("no flow {} in flows/", number.flow));
-                continue;
-            };
-            let resolved = Number {
-                number: number.number.clone(),
-                brand: number.brand.clone(),
-                flow: flow.clone(),
-                language: number.language.unwrap_or(flow.language),
-                record: number.record,
-            };
+            let given = (&number.brand, &number.flow, number.language, number.record);
+            let Some(entrance) = self.entrance(row, given, flows, brands) else { continue };
+            let resolved = Number { number: number.number.clone(), entrance };
             if numbers.insert(number.number.clone(), resolved).is_some() {
                 self.twice(row, "number", number.number.as_str());
             }
         }
         numbers
+    }
+
+    fn click_to_call(
+        &mut self,
+        written: &Written,
+        flows: &BTreeMap<FlowId, Arc<Flow>>,
+        brands: &BTreeSet<BrandId>,
+    ) -> BTreeMap<BrandId, ClickToCall> {
+        let mut doors = BTreeMap::new();
+        for (row, door) in rows("click_to_call", &written.click_to_call) {
+            for (i, origin) in door.origins.iter().enumerate() {
+                if !is_origin(origin) {
+                    let what = format!("{origin:?} is not an origin such as https://www.example.com");
+                    self.row_at(row, &["origins"], Some(i), &what);
+                }
+            }
+            let given = (&door.brand, &door.flow, door.language, door.record);
+            let Some(entrance) = self.entrance(row, given, flows, brands) else { continue };
+            let origins = door.origins.iter().map(|origin| origin.to_ascii_lowercase()).collect();
+            if doors.insert(door.brand.clone(), ClickToCall { entrance, origins }).is_some() {
+                self.twice(row, "brand", door.brand.as_str());
+            }
+        }
+        doors
+    }
+
+    /// The keys that a number and a page have in common: brand, flow, language, record.
+    fn entrance(
+        &mut self,
+        row: Row,
+        (brand, flow, language, record): (&BrandId, &FlowId, Option<Language>, bool),
+        flows: &BTreeMap<FlowId, Arc<Flow>>,
+        brands: &BTreeSet<BrandId>,
+    ) -> Option<Entrance> {
+        if !brands.contains(brand) {
+            self.row(row, "brand", &format!("no [[brand]] {brand}"));
+        }
+        let Some(flow) = flows.get(flow) else {
+            self.row(row, "flow", &format!("no flow {flow} in flows/"));
+            return None;
+        };
+        let language = language.unwrap_or(flow.language);
+        Some(Entrance { brand: brand.clone(), flow: flow.clone(), language, record })
     }
 
     fn destinations(
@@ -737,6 +773,27 @@ fn transport_address(text: &str) -> Option<(Transport, SocketAddr)> {
     Some((transport, address.parse().ok()?))
 }
 
+/// A scheme, a host and at most a port, as a browser writes it. In the clear only on this machine:
+/// elsewhere a page would have no microphone (W3C Secure Contexts).
+fn is_origin(text: &str) -> bool {
+    let plain = |authority: &str| {
+        !authority.is_empty()
+            && authority
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'))
+    };
+    match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+        (Some(authority), _) => plain(authority),
+        (_, Some(authority)) => {
+            plain(authority)
+                && ["localhost", "127.0.0.1", "[::1]"].iter().any(|here| {
+                    authority.strip_prefix(here).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+                })
+        }
+        _ => false,
+    }
+}
+
 /// `09:00-18:00`, in minutes of the day; the end may be 24:00.
 fn span(text: &str) -> Option<(u16, u16)> {
     let minute = |text: &str| {
@@ -829,6 +886,22 @@ mod tests {
             (&["[sip]\nreal = \"x\"\n"], "0.toml:2:1: unknown field `real`"),
             (&[CARDS, "[[queue]]\nid = \"cards\"\n"], "1.toml:2:6: \"cards\" is given twice"),
             (&[CARDS, "[[number]]\nnumber = \"+861\"\nflow = \"x\"\n"], "1.toml:3:8: no flow x in flows/"),
+            (
+                &[
+                    "[[click_to_call]]\nflow = \"f\"\norigins = [\"https://a.example\", \"a.example/x\"]\n",
+                    CARDS,
+                ],
+                "0.toml:3:33: \"a.example/x\" is not an origin",
+            ),
+            (
+                &["[[click_to_call]]\nflow = \"f\"\norigins = [\"http://a.example\"]\n", CARDS],
+                "0.toml:3:12: \"http://a.example\" is not an origin",
+            ),
+            (&[CARDS, "[[click_to_call]]\nflow = \"x\"\n"], "1.toml:2:8: no flow x in flows/"),
+            (
+                &[CARDS, "[[click_to_call]]\nflow = \"f\"\n[[click_to_call]]\nflow = \"f\"\n"],
+                "1.toml:3:1: \"default\" is given twice",
+            ),
             (
                 &[CARDS, "[http]\nlisten = \"0.0.0.0:80\"\n"],
                 "1.toml:2:10: http.listen: keys and screens would cross",

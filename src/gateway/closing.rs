@@ -19,6 +19,8 @@ impl Gateway {
         contact.tell_flow(now, ivr::Input::HungUp);
         let (leg, shard) = (contact.call.caller_leg(), contact.shard);
         self.legs.remove(&leg);
+        self.pages.remove(&contact.call_id);
+        contact.unconfirmed_until = None;
         self.stock.call_over(shard);
         match place {
             Place::Queued(_) | Place::Offered { .. } => {

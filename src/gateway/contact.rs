@@ -16,11 +16,11 @@ use crate::base::{
 use crate::call::Call;
 use crate::call::record::{Segment, Stage, Timeline};
 use crate::call::release::Release;
-use crate::call::route::Arrival;
-use crate::config::Number;
+use crate::config::Entrance;
 use crate::cti::{Hop, JourneyEnd, Note, Outcome, ScreenPop, Stop};
 use crate::ivr::interpreter::Interpreter;
 use crate::ivr::{self, StepReport};
+use crate::journey::handoff::Binding;
 use crate::journey::{Confidence, Dossier, Identifier, Topics};
 use crate::media::{Prompt, RecordingId, Repeat};
 
@@ -34,8 +34,11 @@ pub struct Contact {
     pub id: ContactId,
     pub call_id: CallId,
     pub brand: BrandId,
-    pub number: E164,
+    /// As dialled; `None` for a call from a page.
+    pub number: Option<E164>,
     pub caller: Option<E164>,
+    /// The hand-off that the call presented.
+    pub binding: Option<Binding>,
     pub language: Language,
     pub records: Records,
     pub call: Call,
@@ -73,9 +76,20 @@ pub struct Contact {
     pub unreported: Vec<StepReport>,
     pub looked_up: LookUp,
     pub revision: u32,
+    /// A page's call that has not been confirmed by then never will be.
+    pub unconfirmed_until: Option<Mono>,
     /// When the contact next wants `handle_timeout`, as registered.
     pub deadline: Option<Mono>,
     pub shard: u16,
+}
+
+/// Whom the store is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sought {
+    /// Whoever is known by these, as the network told them.
+    Caller(Vec<Identifier>),
+    /// Known from a hand-off, this surely.
+    Customer(CustomerId, Confidence),
 }
 
 /// Whether calls of a number are recorded.
@@ -188,8 +202,7 @@ impl Contact {
     pub fn new(
         id: ContactId,
         call_id: CallId,
-        arrival: &Arrival,
-        number: &Number,
+        entrance: &Entrance,
         call: Call,
         shard: u16,
         now: Now,
@@ -197,14 +210,15 @@ impl Contact {
         Self {
             id,
             call_id,
-            brand: number.brand.clone(),
-            number: number.number.clone(),
-            caller: arrival.caller.clone(),
-            language: number.language,
-            records: if number.record { Records::Call } else { Records::Nothing },
+            brand: entrance.brand.clone(),
+            number: None,
+            caller: None,
+            binding: None,
+            language: entrance.language,
+            records: if entrance.record { Records::Call } else { Records::Nothing },
             call,
             flow: None,
-            flow_id: number.flow.id.clone(),
+            flow_id: entrance.flow.id.clone(),
             place: Place::Flow,
             dossier: Dossier::default(),
             confidence: Confidence::None,
@@ -230,6 +244,7 @@ impl Contact {
             unreported: vec![],
             looked_up: LookUp::Awaited,
             revision: 0,
+            unconfirmed_until: None,
             deadline: None,
             shard,
         }
@@ -243,7 +258,19 @@ impl Contact {
 
     /// What the caller may be known by.
     pub fn identifiers(&self) -> Vec<Identifier> {
-        self.caller.iter().map(Identifier::phone).collect()
+        match (&self.binding, &self.dossier.customer) {
+            (Some(_), Some(customer)) => customer.profile.identifiers.clone(),
+            _ => self.caller.iter().map(Identifier::phone).collect(),
+        }
+    }
+
+    /// Whom the store is to be asked for.
+    pub fn sought(&self) -> Option<Sought> {
+        if let Some(binding) = &self.binding {
+            return Some(Sought::Customer(binding.customer, binding.confidence));
+        }
+        let identifiers = self.identifiers();
+        if identifiers.is_empty() { None } else { Some(Sought::Caller(identifiers)) }
     }
 
     pub fn customer(&self) -> Option<CustomerId> {
@@ -326,7 +353,7 @@ impl Contact {
             _ => (None, None),
         };
         let flow = self.flow.as_ref().and_then(Interpreter::poll_timeout);
-        [announce, ring, flow].into_iter().flatten().min()
+        [announce, ring, flow, self.unconfirmed_until].into_iter().flatten().min()
     }
 
     /// Whether the agent saw the newest pop before answering.
@@ -421,7 +448,8 @@ pub enum RecordState {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CallRecord {
     pub id: CallId,
-    pub number: E164,
+    /// As dialled; `None` for a call from a page.
+    pub number: Option<E164>,
     pub caller: Option<E164>,
     pub flow: FlowId,
     /// From INVITE to release; what the segments add up to.

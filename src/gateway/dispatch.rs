@@ -5,6 +5,8 @@
 //! | sip       | Invited                  | a new contact: call, flow; the store is asked         |
 //! | sip       | Registered               | acd: who cannot be rung is not ready                  |
 //! | sip       | anything of a leg        | call                                                  |
+//! | web       | Call                     | a new contact, bound to its customer; then as if acknowledged |
+//! | web       | Renew, HangUp            | call                                                  |
 //! | media     | Digit, Played, Silent    | call                                                  |
 //! | call      | Established, Key, Played | flow                                                  |
 //! | call      | CalleeAnswered, Refused  | acd; desk                                             |
@@ -162,7 +164,7 @@ impl Gateway {
                     contact.recording = Some(recording);
                     contact.call.record(recording);
                 }
-                contact.tell_flow(now, ivr::Input::Begin);
+                self.begin(now, id);
             }
             call::Event::Key(key) => {
                 if contact.place == Place::Flow {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{BrandId, ContactId, CustomerId, Now, QueueId};
+use crate::base::{BrandId, ContactId, CustomerId, E164, Now, QueueId};
 use crate::call::record::Stage;
 use crate::call::release::{Cause, Release};
 use crate::call::{Answering, Ring, Who};
@@ -22,6 +22,17 @@ use super::{Gateway, Output, Write, pop};
 const LONGEST_RING: Duration = Duration::from_secs(60);
 
 impl Gateway {
+    /// The caller hears us: the flow begins, unless the hand-off leads to a queue past it.
+    pub(super) fn begin(&mut self, now: Now, id: ContactId) {
+        let Some(contact) = self.contacts.get_mut(&id) else { return };
+        let Some(queue) = contact.binding.as_ref().and_then(|binding| binding.queue.clone()) else {
+            return contact.tell_flow(now, ivr::Input::Begin);
+        };
+        let demand = Demand::default();
+        let line = Line { queue, demand, since: now.mono, announce_at: None, passage: Passage::First };
+        self.enqueue(now, id, line);
+    }
+
     pub(super) fn exit(&mut self, now: Now, id: ContactId, exit: ivr::Exit) {
         let Some(contact) = self.contacts.get_mut(&id) else { return };
         match exit {
@@ -116,10 +127,7 @@ impl Gateway {
     /// Asks the store who is calling; one question at a time, and a later one once more after it.
     pub(super) fn look_up(&mut self, id: ContactId) {
         let Some(contact) = self.contacts.get_mut(&id) else { return };
-        let identifiers = contact.identifiers();
-        if identifiers.is_empty() {
-            return;
-        }
+        let Some(sought) = contact.sought() else { return };
         if contact.awaiting.look_up.is_some() {
             contact.awaiting.look_again = true;
             return;
@@ -127,7 +135,7 @@ impl Gateway {
         let ticket = contact.awaiting.ticket();
         contact.awaiting.look_up = Some(ticket);
         let brand = contact.brand.clone();
-        self.outputs.push_back(Output::LookUp { contact: id, ticket, brand, identifiers });
+        self.outputs.push_back(Output::LookUp { contact: id, ticket, brand, sought });
     }
 
     pub(super) fn on_found(&mut self, now: Now, id: ContactId, ticket: u64, dossier: Option<Box<Dossier>>) {
@@ -147,7 +155,7 @@ impl Gateway {
         }
     }
 
-    fn learn(&mut self, now: Now, id: ContactId, dossier: Dossier) {
+    pub(super) fn learn(&mut self, now: Now, id: ContactId, dossier: Dossier) {
         // Customers are merged while one of them is on the phone.
         self.unlist(id);
         let Some(contact) = self.contacts.get_mut(&id) else { return };
@@ -269,7 +277,7 @@ impl Gateway {
         let leg = self.sip.next_leg();
         self.legs.insert(leg, id);
         let target = Target::Trunk(trunk.id.clone(), Uri::sip(to, address));
-        let caller = contact.number.as_str().to_owned();
+        let caller = contact.number.as_ref().map_or("anonymous", E164::as_str).to_owned();
         let ring = Ring { target, caller, answering: Answering::ByHand };
         let who = Who::Outside(to.to_owned());
         contact.call.ring(who, leg, socket, self.mint.u32(), self.mint.u64() >> 16, ring);

@@ -18,6 +18,7 @@ mod pop;
 mod queueing;
 mod stock;
 pub mod view;
+pub mod web;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,21 +26,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::acd::{self, Router};
-use crate::base::{AgentId, BrandId, ContactId, CustomerId, LegId, Mint, Mono, Now};
+use crate::base::{AgentId, BrandId, CallId, ContactId, CustomerId, LegId, Mint, Mono, Now};
 use crate::call::leg::Socket;
 use crate::call::release::{Cause, Release};
 use crate::config::{Config, Phone};
 use crate::cti::{self, Push};
 use crate::ivr::phrase::Phrase;
 use crate::ivr::{self, FetchFault, Utterance};
-use crate::journey::{Dossier, Identifier, Profile, Step};
+use crate::journey::{Dossier, Profile, Step};
 use crate::media::{self, Prompt, SocketId};
 use crate::sip::endpoint::{Account, Admission, Bounds, Endpoint, Settings};
 use crate::sip::{self, Hop};
 
-use self::contact::{Contact, Record};
+use self::contact::{Contact, Record, Sought};
 use self::desk::{ConnectionId, Desk, Resumption};
 use self::stock::Stock;
+use self::web::Page;
 
 #[derive(Debug)]
 pub struct Gateway {
@@ -54,6 +56,8 @@ pub struct Gateway {
     open: BTreeMap<(BrandId, CustomerId), BTreeSet<ContactId>>,
     /// Which contact holds which agent, from offer to the end of wrap-up.
     holding: BTreeMap<AgentId, ContactId>,
+    /// Calls from pages, by the id that their pages know.
+    pages: BTreeMap<CallId, Page>,
     desks: BTreeMap<AgentId, Desk>,
     connections: BTreeMap<ConnectionId, AgentId>,
     stock: Stock,
@@ -120,6 +124,11 @@ pub enum Input {
         connection: ConnectionId,
         command: cti::Command,
     },
+    /// A page or an app asks something of its call; answered by [`Output::Web`] in this turn.
+    Web {
+        ticket: u64,
+        request: web::Request,
+    },
     /// A supervisor sets an agent's state.
     Wish {
         agent: AgentId,
@@ -151,7 +160,7 @@ pub enum Output {
         contact: ContactId,
         ticket: u64,
         brand: BrandId,
-        identifiers: Vec<Identifier>,
+        sought: Sought,
     },
     Speak {
         contact: ContactId,
@@ -168,6 +177,10 @@ pub enum Output {
         connection: ConnectionId,
         seq: u64,
         push: Arc<Push>,
+    },
+    Web {
+        ticket: u64,
+        outcome: web::Outcome,
     },
     /// The connection's agent logged in elsewhere, or is gone from the configuration.
     Dismiss {
@@ -221,6 +234,7 @@ impl Gateway {
             legs: BTreeMap::new(),
             open: BTreeMap::new(),
             holding: BTreeMap::new(),
+            pages: BTreeMap::new(),
             desks: BTreeMap::new(),
             connections: BTreeMap::new(),
             stock: Stock::default(),
@@ -254,6 +268,10 @@ impl Gateway {
             }
             Input::Detached { connection } => self.on_detached(now, connection),
             Input::Said { connection, command } => self.on_said(now, connection, command),
+            Input::Web { ticket, request } => {
+                let outcome = self.on_web(now, request);
+                self.outputs.push_back(Output::Web { ticket, outcome });
+            }
             Input::Wish { agent, wish } => self.acd.handle_input(now.mono, acd::Input::Wish { agent, wish }),
             Input::Reload(config) => self.on_reload(now, config),
             Input::Drain => {

@@ -13,7 +13,7 @@ use crate::base::{Pii, QueueId, Wall};
 use crate::cti::{Caller, ScreenPop};
 use crate::ivr;
 use crate::journey::breakpoint::ranked;
-use crate::journey::{Confidence, Journey, Topics};
+use crate::journey::{Breakpoint, Confidence, Journey, Topics};
 
 use super::contact::Contact;
 
@@ -32,7 +32,7 @@ pub fn compose(
     let confidence = contact.confidence;
     let mut withheld = vec![];
     let mut shown = vec![];
-    for breakpoint in ranked(earlier(contact), topics, now) {
+    for breakpoint in foremost_first(contact, ranked(earlier(contact), topics, now)) {
         let (visible, left_out) = breakpoint.shown_to(confidence, topics.topic(&breakpoint.topic));
         for name in left_out {
             if !withheld.contains(&name) {
@@ -78,7 +78,8 @@ fn caller(contact: &Contact) -> Caller {
 
 /// The journey an agent who says "resolved" means: the one that stands first, shown or withheld.
 pub fn errand(contact: &Contact, now: Wall, topics: &Topics) -> Option<String> {
-    ranked(earlier(contact), topics, now).into_iter().next().map(|breakpoint| breakpoint.journey)
+    let first = foremost_first(contact, ranked(earlier(contact), topics, now)).into_iter().next();
+    first.map(|breakpoint| breakpoint.journey)
 }
 
 /// What the flow may decide by and say: `caller`, `customer`, `errand`, `breakpoint`, `resume`.
@@ -86,6 +87,7 @@ pub fn errand(contact: &Contact, now: Wall, topics: &Topics) -> Option<String> {
 /// as far as its topic says that it may be spoken.
 pub fn values(contact: &Contact, now: Wall, topics: &Topics) -> ivr::Values {
     let unfinished = ranked(earlier(contact).filter(|journey| !is_ivr(journey)), topics, now);
+    let unfinished = foremost_first(contact, unfinished);
     let speakable = unfinished.first().and_then(|breakpoint| {
         let (speakable, _) = breakpoint.speakable(contact.confidence, topics.topic(&breakpoint.topic));
         serde_json::to_value(speakable?).ok()
@@ -117,6 +119,13 @@ pub fn resumable(contact: &Contact, now: Wall, topics: &Topics) -> Option<(Strin
         .into_iter()
         .find(|breakpoint| flow.resumable(&breakpoint.step))
         .map(|breakpoint| (breakpoint.journey, breakpoint.step))
+}
+
+/// The journey that was handed over goes before all others.
+fn foremost_first(contact: &Contact, mut ranked: Vec<Breakpoint>) -> Vec<Breakpoint> {
+    let handed_over = contact.binding.as_ref().and_then(|binding| binding.journey.as_deref());
+    ranked.sort_by_key(|breakpoint| handed_over != Some(breakpoint.journey.as_str()));
+    ranked
 }
 
 /// Journeys but the one this call itself is making.

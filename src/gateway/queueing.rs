@@ -83,6 +83,8 @@ impl Gateway {
         contact.hearing = Hearing::Nothing;
         contact.call.hush();
         contact.tell_flow(now, ivr::Input::Overflowed { why: why.to_owned() });
+        // A flow that was passed by on the way to the queue begins now.
+        contact.tell_flow(now, ivr::Input::Begin);
     }
 
     /// The pop goes out first; the phone rings when it is on the screen, or soon.
@@ -269,6 +271,7 @@ impl Gateway {
             self.ring(now, id, Answering::ByHand);
         }
         self.give_up_ringing_outside(now, id);
+        self.give_up_unconfirmed(now, id);
         self.announce(now, id);
     }
 }

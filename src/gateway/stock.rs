@@ -41,6 +41,14 @@ impl Stock {
         self.shards.get_mut(usize::from(shard))?.sockets.pop_front()
     }
 
+    /// Takes the first socket of a new call back: nobody was told of it.
+    pub fn put_back(&mut self, socket: Socket) {
+        if let Some(shelf) = self.shards.get_mut(usize::from(socket.shard)) {
+            shelf.sockets.push_front(socket);
+        }
+        self.call_over(socket.shard);
+    }
+
     pub fn call_over(&mut self, shard: u16) {
         if let Some(shelf) = self.shards.get_mut(usize::from(shard)) {
             shelf.calls = shelf.calls.saturating_sub(1);

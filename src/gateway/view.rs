@@ -56,6 +56,7 @@ pub struct Residue {
     pub deadlines: usize,
     pub open: usize,
     pub holding: usize,
+    pub pages: usize,
 }
 
 impl Gateway {
@@ -109,6 +110,7 @@ impl Gateway {
             deadlines: self.deadlines.len(),
             open: self.open.len(),
             holding: self.holding.len(),
+            pages: self.pages.len(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The line to the gateway: how everything in `io` reaches the one task that drives it.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use crate::base::{AgentId, Now};
 use crate::config::fault::Fault;
 use crate::cti::Push;
 use crate::gateway::desk::ConnectionId;
-use crate::gateway::{Gateway, Input};
+use crate::gateway::{Gateway, Input, web};
 
 /// Things the loop has not taken up yet. Past this, senders wait: the loop is never drowned.
 pub const LONGEST: usize = 4096;
@@ -35,6 +36,8 @@ pub enum Ask {
         resume_from: Option<u64>,
         frames: mpsc::Sender<Frame>,
     },
+    /// A page or an app asks something of its call.
+    Web(web::Request, oneshot::Sender<web::Outcome>),
     /// Read the configuration again, and say what came of it.
     Reload(oneshot::Sender<Result<(), Vec<Fault>>>),
     /// Take no new calls and stop when those that are up have ended.
@@ -50,6 +53,29 @@ pub enum Frame {
     },
     /// Somebody else took over: close.
     Dismiss,
+}
+
+/// Pages whose requests the gateway has not answered yet: the loop's own table.
+#[derive(Debug, Default)]
+pub struct Pages {
+    last: u64,
+    waiting: HashMap<u64, oneshot::Sender<web::Outcome>>,
+}
+
+impl Pages {
+    /// The ticket to ask the gateway with.
+    pub fn ask(&mut self, answer: oneshot::Sender<web::Outcome>) -> u64 {
+        self.last += 1;
+        self.waiting.insert(self.last, answer);
+        self.last
+    }
+
+    pub fn answer(&mut self, ticket: u64, outcome: web::Outcome) {
+        if let Some(answer) = self.waiting.remove(&ticket) {
+            // Who asked may have gone.
+            let _ = answer.send(outcome);
+        }
+    }
 }
 
 /// The loop is gone: the daemon is stopping.
@@ -92,6 +118,13 @@ impl Line {
         self.ask(Ask::Attach { connection, agent, resume_from, frames }).await
     }
 
+    /// What the gateway answers to a page.
+    pub async fn web(&self, request: web::Request) -> Result<web::Outcome, Stopped> {
+        let (to, from) = oneshot::channel();
+        self.ask(Ask::Web(request, to)).await?;
+        from.await.map_err(|_| Stopped)
+    }
+
     /// Reads the configuration again. With any fault the old one stays in force.
     pub async fn reload(&self) -> Result<Result<(), Vec<Fault>>, Stopped> {
         let (to, from) = oneshot::channel();
@@ -114,6 +147,7 @@ impl fmt::Debug for Ask {
             Self::Tell(input) => write!(f, "Tell({input:?})"),
             Self::Look(_) => f.write_str("Look"),
             Self::Attach { agent, .. } => write!(f, "Attach({agent})"),
+            Self::Web(..) => f.write_str("Web"),
             Self::Reload(_) => f.write_str("Reload"),
             Self::Drain => f.write_str("Drain"),
         }

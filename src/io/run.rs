@@ -18,12 +18,13 @@ use tokio::task::JoinHandle;
 use crate::base::{Language, Mint, Wall};
 use crate::config::Config;
 use crate::config::fault::Fault;
+use crate::gateway::contact::Sought;
 use crate::gateway::desk::ConnectionId;
 use crate::gateway::{Gateway, Input, Output, Write};
 use crate::io::clock::Clock;
 use crate::io::fetch::Fetcher;
 use crate::io::http;
-use crate::io::line::{Ask, Frame, Line};
+use crate::io::line::{Ask, Frame, Line, Pages};
 use crate::io::load;
 use crate::io::media::{self, Media, Report, ShardId};
 use crate::io::secret;
@@ -129,6 +130,7 @@ pub async fn start(mut config: Config, path: Option<PathBuf>) -> anyhow::Result<
         http,
         line: line.clone(),
         desktops: HashMap::new(),
+        pages: Pages::default(),
         to_writer,
         writing,
         stop: stop.clone(),
@@ -195,6 +197,7 @@ struct Shell {
     http: http::Serving,
     line: Line,
     desktops: HashMap<ConnectionId, mpsc::Sender<Frame>>,
+    pages: Pages,
     to_writer: mpsc::UnboundedSender<(Write, Wall)>,
     writing: JoinHandle<()>,
     stop: watch::Sender<Stop>,
@@ -273,14 +276,20 @@ impl Shell {
                     // The receiver lives as long as the loop.
                     let _ = self.to_writer.send((write, self.clock.now().wall));
                 }
-                Output::LookUp { contact, ticket, brand, identifiers } => {
+                Output::LookUp { contact, ticket, brand, sought } => {
                     let (store, line) = (self.store.clone(), self.line.clone());
                     tokio::spawn(async move {
-                        let claims: Vec<_> = identifiers.into_iter().map(Claim::number).collect();
-                        let dossier = store
-                            .look_up(&brand, &claims)
-                            .await
-                            .inspect_err(|fault| tracing::error!(%fault, "caller not looked up"));
+                        let dossier = match sought {
+                            Sought::Caller(identifiers) => {
+                                let claims: Vec<_> = identifiers.into_iter().map(Claim::number).collect();
+                                store.look_up(&brand, &claims).await
+                            }
+                            Sought::Customer(customer, confidence) => {
+                                store.revisit(&brand, customer, confidence).await
+                            }
+                        };
+                        let dossier =
+                            dossier.inspect_err(|fault| tracing::error!(%fault, "caller not looked up"));
                         line.tell(Input::Found { contact, ticket, dossier: dossier.ok().map(Box::new) }).await
                     });
                 }
@@ -317,6 +326,7 @@ impl Shell {
                         self.gateway.handle_input(self.clock.now(), Input::Detached { connection });
                     }
                 }
+                Output::Web { ticket, outcome } => self.pages.answer(ticket, outcome),
                 Output::Dismiss { connection } => {
                     if let Some(to) = self.desktops.remove(&connection) {
                         let _ = to.try_send(Frame::Dismiss);
@@ -366,6 +376,10 @@ impl Shell {
             Ask::Attach { connection, agent, resume_from, frames } => {
                 self.desktops.insert(connection, frames);
                 self.gateway.handle_input(now, Input::Attached { connection, agent, resume_from });
+            }
+            Ask::Web(request, answer) => {
+                let ticket = self.pages.ask(answer);
+                self.gateway.handle_input(now, Input::Web { ticket, request });
             }
             Ask::Reload(answer) => self.reload(answer),
             Ask::Drain => {

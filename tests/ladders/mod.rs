@@ -7,3 +7,4 @@ mod media;
 mod offers;
 pub mod stage;
 mod waiting;
+mod web;

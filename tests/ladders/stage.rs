@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use baton::base::{ContactId, CustomerId, Mono};
+use baton::base::{CallId, ContactId, CustomerId, Mono};
 use baton::cti::{JourneyEnd, Request, Wanted};
 use baton::gateway::contact::{Record, RecordState};
 use baton::gateway::desk::ConnectionId;
-use baton::gateway::{Input, Write};
-use baton::journey::{Confidence, Customer, Dossier, Journey, Profile, Status, Step};
+use baton::gateway::{Input, Write, web};
+use baton::journey::handoff::{Binding, TokenHash};
+use baton::journey::{
+    Confidence, Customer, Dossier, Identifier, IdentifierKind, Journey, Profile, Status, Step,
+};
 
 use crate::net::{CARRIER, Net, Offer, Phone, SOCKETS, Then, at, config};
 
@@ -24,6 +27,8 @@ address = "udp:10.0.1.1:5060"
 country = "86"
 [[number]]
 number = "+861055550000"
+flow = "front"
+[[click_to_call]]
 flow = "front"
 [[skill]]
 id = "cards"
@@ -165,6 +170,14 @@ pub enum Do {
     Reload(&'static [(&'static str, &'static str)]),
     Drain,
     Shutdown,
+    /// A page calls with a hand-off to this queue, or to the flow.
+    PageCalls(Option<&'static str>),
+    PageOffers(&'static str),
+    /// Of the newest of the pages' calls: its token is used up, its page offers anew or hangs up.
+    Confirm,
+    Renew,
+    RenewWithoutSecret,
+    PageHangsUp,
     /// What the caller hears at this moment.
     Hears(usize, &'static str),
 }
@@ -278,6 +291,18 @@ impl Play {
                 net.note("operator ──▶ reload");
                 net.tell(Input::Reload(config(&self.centre, &[&self.flow])));
             }
+            Do::PageCalls(queue) => net.page(web::Request::Call(Box::new(arrival(queue, PAGE)))),
+            Do::PageOffers(offer) => net.page(web::Request::Call(Box::new(arrival(None, offer)))),
+            Do::Confirm => net.page(web::Request::Confirm { call: net.page_call() }),
+            Do::Renew => {
+                let offer = PAGE.replace("40000", "40010").into();
+                net.page(web::Request::Renew { call: net.page_call(), secret: SECRET, offer });
+            }
+            Do::RenewWithoutSecret => {
+                let (call, secret) = (net.page_call(), TokenHash([0; 32]));
+                net.page(web::Request::Renew { call, secret, offer: PAGE.into() });
+            }
+            Do::PageHangsUp => net.page(web::Request::HangUp { call: net.page_call(), secret: SECRET }),
             Do::Drain => net.tell(Input::Drain),
             Do::Shutdown => net.tell(Input::Shutdown),
             Do::Hears(n, sound) => {
@@ -372,6 +397,15 @@ impl Play {
 }
 
 impl Net {
+    /// The newest call that a page was answered.
+    fn page_call(&self) -> CallId {
+        let newest = self.pages.iter().rev().find_map(|outcome| match outcome {
+            Ok(web::Done::Answered { call, .. }) => Some(*call),
+            _ => None,
+        });
+        newest.expect("a page called")
+    }
+
     pub fn records(&self) -> impl DoubleEndedIterator<Item = &Record> {
         self.written.iter().filter_map(|write| match write {
             Write::Contact(record) => Some(&**record),
@@ -385,6 +419,31 @@ fn filed(contact: ContactId, journey: Option<JourneyEnd>) -> Request {
 }
 
 const OWNER: CustomerId = CustomerId(77);
+const SECRET: TokenHash = TokenHash([5; 32]);
+
+const PAGE: &str = "v=0\r\no=- 1 1 IN IP4 10.0.7.1\r\ns=-\r\nc=IN IP4 10.0.7.1\r\nt=0 0\r\n\
+                    m=audio 40000 RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n";
+
+/// The owner of the errand calls from a page, a second errand of theirs at hand.
+fn arrival(queue: Option<&str>, offer: &'static str) -> web::Arrival {
+    let mut dossier = Dossier { confidence: Confidence::Token, ..dossier(Status::Failed) };
+    if let Some(owner) = &mut dossier.customer {
+        owner.profile.identifiers = Identifier::parse(IdentifierKind::Account, "wei").into_iter().collect();
+    }
+    let mut newer = dossier.open[0].clone();
+    newer.id = "later-2".into();
+    newer.steps[0].at = baton::base::Wall::from_millis(1_799_999_900_000);
+    dossier.open.insert(0, newer);
+    let binding = Binding {
+        brand: "default".into(),
+        customer: OWNER,
+        confidence: Confidence::Token,
+        journey: Some("prepay-1".into()),
+        queue: queue.map(Into::into),
+        expires: baton::base::Wall::from_millis(u64::MAX),
+    };
+    web::Arrival { binding, dossier, secret: SECRET, offer: offer.into() }
+}
 
 /// A customer with one errand, begun in the app.
 fn dossier(status: Status) -> Dossier {

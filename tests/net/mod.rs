@@ -16,6 +16,7 @@ use baton::config::resolve::{Disk, Files, resolve};
 use baton::cti::{Command, Push, Request};
 use baton::gateway::contact::{Record, RecordState};
 use baton::gateway::desk::ConnectionId;
+use baton::gateway::web::{self, Done};
 use baton::gateway::{Gateway, Input, Output, Write};
 use baton::journey::{Dossier, Status};
 use baton::media::{self, Prompt, Repeat, SocketId};
@@ -44,6 +45,8 @@ pub struct Net {
     pub written: Vec<Write>,
     pub fetched: Vec<baton::ivr::Fetch>,
     pub media: Media,
+    /// What pages were answered.
+    pub pages: Vec<web::Outcome>,
     pub desks: BTreeMap<ConnectionId, Desk>,
     /// One datagram in so many is lost, by count; zero is none.
     pub loses: u64,
@@ -135,6 +138,7 @@ impl Net {
             written: vec![],
             fetched: vec![],
             media: Media::default(),
+            pages: vec![],
             desks: BTreeMap::new(),
             loses: 0,
             lost: 0,
@@ -198,6 +202,18 @@ impl Net {
             self.note(format!("caller   ──▶ key {key}"));
             self.tell(Input::Media { shard: 0, event: media::Event::Digit { leg, key } });
         }
+    }
+
+    /// A page asks, by way of the shell.
+    pub fn page(&mut self, request: web::Request) {
+        let word = match &request {
+            web::Request::Call(_) => "call",
+            web::Request::Confirm { .. } => "confirm",
+            web::Request::Renew { .. } => "renew",
+            web::Request::HangUp { .. } => "hang up",
+        };
+        self.note(format!("page     ──▶ {word}"));
+        self.tell(Input::Web { ticket: 0, request });
     }
 
     pub fn log_in(&mut self, agent: &str, connection: u64, resume_from: Option<u64>) -> ConnectionId {
@@ -368,6 +384,15 @@ impl Net {
                     self.fetched.push(fetch);
                     let outcome = Ok(serde_json::json!({ "balance": "12.50" }));
                     self.schedule(DELAY, Due::Gateway(Input::Fetched { contact, ticket, outcome }));
+                }
+                Output::Web { outcome, .. } => {
+                    self.note(match &outcome {
+                        Ok(Done::Answered { .. }) => "page     ◀── answer".to_owned(),
+                        Ok(Done::Confirmed) => "page     ◀── confirmed".to_owned(),
+                        Ok(Done::HungUp) => "page     ◀── hung up".to_owned(),
+                        Err(refusal) => format!("page     ◀── refused: {refusal}"),
+                    });
+                    self.pages.push(outcome);
                 }
                 Output::Take(_) => {}
                 Output::Retire(socket) => self.rest(socket.id),

@@ -1,0 +1,311 @@
+//! Calls from pages: an offer answered, a hand-off used up, and then a call like any other.
+
+use std::time::Duration;
+
+use baton::cti::Push;
+use baton::gateway::contact::ContextBeforeAnswer;
+use baton::journey::{Confidence, Status};
+
+use super::stage::Do::*;
+use super::stage::{ANN, play, scene};
+use crate::net::Then;
+
+#[test]
+fn a_hand_off_to_a_queue_shows_its_journey_before_the_phone_rings() {
+    let play = play(
+        scene(),
+        &[
+            (0, PageCalls(Some("cards"))),
+            (5, Confirm),
+            (50, Displayed("ann", 0, 1)),
+            (5000, Hears(0, "talk")),
+            (10_000, PageHangsUp),
+            (11_000, Resolve("ann", 0)),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 page     ──▶ call
+        0.000 page     ◀── answer
+        0.005 page     ──▶ confirm
+        0.005 page     ◀── confirmed
+        0.005 speech   ◀── music
+        0.005 desk ann ◀── offer v1
+        0.050 desk ann ──▶ displayed
+        0.050 ann      ◀── INVITE
+        0.051 ann      ──▶ 180
+        2.051 ann      ──▶ 200
+        2.052 store    ◀── resolved: this call
+        2.052 desk ann ◀── connected
+        2.052 ann      ◀── ACK
+        10.000 page     ──▶ hang up
+        10.000 page     ◀── hung up
+        10.000 desk ann ◀── released: Normal call clearing by caller
+        10.000 store    ◀── ivr 5 + queue 45 + ring 2002 + talk 7948 | ann answered | Normal call clearing by caller
+        10.000 ann      ◀── BYE
+        10.000 desk ann ◀── wrap-up
+        10.001 ann      ──▶ 200 BYE
+        11.000 desk ann ──▶ disposition
+        11.000 store    ◀── resolved: prepay-1
+        11.000 store    ◀── ivr 5 + queue 45 + ring 2002 + talk 7948 | ann answered | Normal call clearing by caller
+        "#,
+    );
+    let desk = &play.net.desks[&play.desk("ann")];
+    let pop = desk.told.iter().find_map(|(_, push)| match &**push {
+        Push::Offer(pop) => Some(pop.clone()),
+        _ => None,
+    });
+    let pop = pop.expect("an offer");
+    assert_eq!((pop.caller.confidence, pop.caller.number), (Confidence::Token, None));
+    // Another errand is more recent; this is the one that was handed over.
+    let breakpoint = pop.breakpoint.expect("a breakpoint");
+    assert_eq!((breakpoint.journey.as_str(), breakpoint.status), ("prepay-1", Status::Failed));
+    assert_eq!(pop.open.iter().map(|open| open.journey.as_str()).collect::<Vec<_>>(), ["later-2"]);
+    let record = play.record(0);
+    assert_eq!(record.context_before_answer, Some(ContextBeforeAnswer::Displayed));
+    assert_eq!((record.confidence, record.calls[0].number.is_none()), (Confidence::Token, true));
+}
+
+#[test]
+fn a_hand_off_without_a_queue_enters_the_flow() {
+    let play = play(scene(), &[(0, PageCalls(None)), (5, Confirm), (1500, Key(0, '1')), (9000, PageHangsUp)]);
+    play.shows(
+        r#"
+        0.000 page     ──▶ call
+        0.000 page     ◀── answer
+        0.005 page     ──▶ confirm
+        0.005 page     ◀── confirmed
+        0.005 store    ◀── step menu entered
+        0.005 speech   ◀── menu
+        1.500 caller   ──▶ key 1
+        1.500 store    ◀── step menu done
+        1.500 speech   ◀── music
+        1.500 desk ann ◀── offer v1
+        1.700 ann      ◀── INVITE
+        1.701 ann      ──▶ 180
+        3.701 ann      ──▶ 200
+        3.702 store    ◀── resolved: this call
+        3.702 desk ann ◀── connected
+        3.702 ann      ◀── ACK
+        9.000 page     ──▶ hang up
+        9.000 page     ◀── hung up
+        9.000 desk ann ◀── released: Normal call clearing by caller
+        9.000 store    ◀── ivr 1500 + queue 200 + ring 2002 + talk 5298 | ann answered | Normal call clearing by caller
+        9.000 ann      ◀── BYE
+        9.000 desk ann ◀── wrap-up
+        9.001 ann      ──▶ 200 BYE
+        "#,
+    );
+}
+
+#[test]
+fn a_queue_that_does_not_serve_gives_the_caller_to_the_flow() {
+    let scene = scene().with(&[("initial = \"ready\"", "initial = \"not_ready\"")]);
+    let play = play(scene, &[(0, PageCalls(Some("cards"))), (5, Confirm), (130_000, PageHangsUp)]);
+    play.shows(
+        r#"
+        0.000 page     ──▶ call
+        0.000 page     ◀── answer
+        0.005 page     ──▶ confirm
+        0.005 page     ◀── confirmed
+        0.005 speech   ◀── music
+        20.005 speech   ◀── "You are number one in line."
+        40.005 speech   ◀── "You are number one in line."
+        60.005 speech   ◀── "You are number one in line."
+        80.005 speech   ◀── "You are number one in line."
+        100.005 speech   ◀── "You are number one in line."
+        120.005 store    ◀── step menu entered
+        120.005 speech   ◀── menu
+        126.006 speech   ◀── menu
+        130.000 page     ──▶ hang up
+        130.000 page     ◀── hung up
+        130.000 store    ◀── step menu abandoned
+        130.000 store    ◀── ivr 5 + queue 120000 + ivr 9995 | Normal call clearing by caller
+        "#,
+    );
+}
+
+#[test]
+fn a_queue_that_is_gone_gives_the_caller_to_the_flow() {
+    let play = play(scene(), &[(0, PageCalls(Some("gold"))), (5, Confirm), (1000, PageHangsUp)]);
+    play.shows(
+        r#"
+        0.000 page     ──▶ call
+        0.000 page     ◀── answer
+        0.005 page     ──▶ confirm
+        0.005 page     ◀── confirmed
+        0.005 store    ◀── step menu entered
+        0.005 speech   ◀── menu
+        1.000 page     ──▶ hang up
+        1.000 page     ◀── hung up
+        1.000 store    ◀── step menu abandoned
+        1.000 store    ◀── ivr 1000 | Normal call clearing by caller
+        "#,
+    );
+}
+
+#[test]
+fn a_call_whose_token_was_used_by_another_never_began() {
+    let play = play(scene(), &[(0, PageCalls(Some("cards"))), (5, PageHangsUp), (6, Confirm)]);
+    play.shows(
+        r#"
+        0.000 page     ──▶ call
+        0.000 page     ◀── answer
+        0.005 page     ──▶ hang up
+        0.005 page     ◀── hung up
+        0.005 store    ◀── ivr 5 | Normal call clearing by caller
+        0.006 page     ──▶ confirm
+        0.006 page     ◀── refused: no such call
+        "#,
+    );
+}
+
+#[test]
+fn a_call_that_nobody_confirms_is_let_go() {
+    let play = play(scene(), &[(0, PageCalls(Some("cards")))]);
+    play.shows(
+        r#"
+        0.000 page     ──▶ call
+        0.000 page     ◀── answer
+        32.000 store    ◀── ivr 32000 | Never acknowledged by us
+        "#,
+    );
+}
+
+#[test]
+fn an_offer_that_is_refused_leaves_nothing() {
+    let play = play(scene(), &[(0, PageOffers("")), (1, PageOffers("v=0"))]);
+    play.shows(
+        r#"
+        0.000 page     ──▶ call
+        0.000 page     ◀── refused: malformed description
+        0.001 page     ──▶ call
+        0.001 page     ◀── refused: no audio
+        "#,
+    );
+    assert_eq!(play.net.records().count(), 0);
+}
+
+#[test]
+fn a_page_that_was_loaded_again_has_its_call_back() {
+    let play = play(
+        scene(),
+        &[
+            (0, PageCalls(Some("cards"))),
+            (5, Confirm),
+            (5000, RenewWithoutSecret),
+            (5001, Renew),
+            (5002, Hears(0, "talk")),
+            (9000, PageHangsUp),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 page     ──▶ call
+        0.000 page     ◀── answer
+        0.005 page     ──▶ confirm
+        0.005 page     ◀── confirmed
+        0.005 speech   ◀── music
+        0.005 desk ann ◀── offer v1
+        0.205 ann      ◀── INVITE
+        0.206 ann      ──▶ 180
+        2.206 ann      ──▶ 200
+        2.207 store    ◀── resolved: this call
+        2.207 desk ann ◀── connected
+        2.207 ann      ◀── ACK
+        5.000 page     ──▶ renew
+        5.000 page     ◀── refused: no such call
+        5.001 page     ──▶ renew
+        5.001 page     ◀── answer
+        9.000 page     ──▶ hang up
+        9.000 page     ◀── hung up
+        9.000 desk ann ◀── released: Normal call clearing by caller
+        9.000 store    ◀── ivr 5 + queue 200 + ring 2002 + talk 6793 | ann answered | Normal call clearing by caller
+        9.000 ann      ◀── BYE
+        9.000 desk ann ◀── wrap-up
+        9.001 ann      ──▶ 200 BYE
+        "#,
+    );
+}
+
+#[test]
+fn an_agent_hangs_up_on_a_page() {
+    let play = play(
+        scene(),
+        &[(0, PageCalls(Some("cards"))), (5, Confirm), (5000, PhoneHangsUp(ANN)), (5100, Renew)],
+    );
+    play.shows(
+        r#"
+        0.000 page     ──▶ call
+        0.000 page     ◀── answer
+        0.005 page     ──▶ confirm
+        0.005 page     ◀── confirmed
+        0.005 speech   ◀── music
+        0.005 desk ann ◀── offer v1
+        0.205 ann      ◀── INVITE
+        0.206 ann      ──▶ 180
+        2.206 ann      ──▶ 200
+        2.207 store    ◀── resolved: this call
+        2.207 desk ann ◀── connected
+        2.207 ann      ◀── ACK
+        5.000 ann      ──▶ BYE
+        5.001 ann      ◀── 200 BYE
+        5.001 desk ann ◀── released: Normal call clearing by callee
+        5.001 store    ◀── ivr 5 + queue 200 + ring 2002 + talk 2794 | ann answered | Normal call clearing by callee
+        5.001 desk ann ◀── wrap-up
+        5.100 page     ──▶ renew
+        5.100 page     ◀── refused: no such call
+        "#,
+    );
+}
+
+#[test]
+fn a_page_that_hangs_up_while_the_phone_rings_withdraws_the_offer() {
+    let mut scene = scene();
+    scene.ann = Then::Answer(Duration::from_secs(10));
+    let play = play(scene, &[(0, PageCalls(Some("cards"))), (5, Confirm), (2000, PageHangsUp)]);
+    play.shows(
+        r#"
+        0.000 page     ──▶ call
+        0.000 page     ◀── answer
+        0.005 page     ──▶ confirm
+        0.005 page     ◀── confirmed
+        0.005 speech   ◀── music
+        0.005 desk ann ◀── offer v1
+        0.205 ann      ◀── INVITE
+        0.206 ann      ──▶ 180
+        2.000 page     ──▶ hang up
+        2.000 page     ◀── hung up
+        2.000 store    ◀── ivr 5 + queue 200 + ring 1795 | ann offered | Normal call clearing by caller
+        2.000 ann      ◀── CANCEL
+        2.000 desk ann ◀── withdrawn: abandoned
+        2.000 store    ◀── ivr 5 + queue 200 + ring 1795 | ann abandoned | Normal call clearing by caller
+        2.001 ann      ──▶ 200 CANCEL
+        2.001 ann      ──▶ 487
+        2.002 ann      ◀── ACK
+        "#,
+    );
+}
+
+#[test]
+fn while_draining_no_page_is_answered() {
+    let play = play(scene(), &[(0, Drain), (1, PageCalls(Some("cards")))]);
+    play.shows(
+        r#"
+        0.001 page     ──▶ call
+        0.001 page     ◀── refused: no new calls are taken
+        "#,
+    );
+}
+
+#[test]
+fn a_brand_without_an_entrance_takes_no_calls_from_pages() {
+    let scene = scene().with(&[("[[click_to_call]]\nflow = \"front\"\n", "")]);
+    let play = play(scene, &[(0, PageCalls(None))]);
+    play.shows(
+        r#"
+        0.000 page     ──▶ call
+        0.000 page     ◀── refused: no calls are taken from pages
+        "#,
+    );
+}
