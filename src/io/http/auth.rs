@@ -40,6 +40,7 @@ macro_rules! needs {
 needs! {
     StepsWrite: StepsWrite,
     JourneysRead: JourneysRead,
+    HandoffsWrite: HandoffsWrite,
     ContactsRead: ContactsRead,
     RecordingsRead: RecordingsRead,
     AgentsRead: AgentsRead | Admin,

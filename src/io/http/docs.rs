@@ -16,6 +16,8 @@ pub fn begin() -> OpenApi {
     let components = ComponentsBuilder::new()
         .security_scheme("key", scheme("An API key, `PREFIX.SECRET`; `[[api_key]]` grants its scopes."))
         .security_scheme("token", scheme("An agent's token, from `POST /v1/login`."))
+        .security_scheme("handoff", scheme("A hand-off's token, from `POST /v1/handoffs`. Good once."))
+        .security_scheme("call", scheme("A call's secret, from `POST /v1/calls`."))
         .build();
     let licence =
         LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0")).build();

@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use super::leftover;
 use super::problem::Problem;
 use super::tally::Tally;
+use super::visit::{self, Standing, Visitor};
 use crate::config::Config;
 
 /// A request is answered within this, its body included.
@@ -47,12 +48,19 @@ pub async fn stand(State(guard): State<Arc<Guard>>, request: Request, next: Next
     let route = request.extensions().get::<MatchedPath>().cloned();
     let (request, leftover) = leftover::lend(request);
     let mut response = match guard.admit(&request) {
-        Ok(()) => match timeout(LONGEST_ANSWER, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => {
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "took too long").retry_after(5).into_response()
+        Ok(visitor) => {
+            let mut response = match visitor.as_ref().and_then(|_| visit::preflight(&request)) {
+                Some(response) => {
+                    drop(request);
+                    response
+                }
+                None => answer(request, visitor.clone(), next).await,
+            };
+            if let Some(visitor) = visitor {
+                visitor.welcome(response.headers_mut());
             }
-        },
+            response
+        }
         Err(problem) => {
             drop(request);
             problem.into_response()
@@ -66,8 +74,21 @@ pub async fn stand(State(guard): State<Arc<Guard>>, request: Request, next: Next
     response
 }
 
+async fn answer(mut request: Request, visitor: Option<Visitor>, next: Next) -> Response {
+    if let Some(visitor) = visitor {
+        request.extensions_mut().insert(visitor);
+    }
+    match timeout(LONGEST_ANSWER, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "took too long").retry_after(5).into_response()
+        }
+    }
+}
+
 impl Guard {
-    fn admit(&self, request: &Request) -> Result<(), Problem> {
+    /// Also says whether it is a page that may call.
+    fn admit(&self, request: &Request) -> Result<Option<Visitor>, Problem> {
         let mut hosts = request.headers().get_all(HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else {
             return Err(Problem::bad_request("one Host is needed"));
@@ -85,11 +106,18 @@ impl Guard {
             ));
         }
         let mut origins = request.headers().get_all(ORIGIN).iter();
-        match (origins.next(), origins.next()) {
-            (None, _) => Ok(()),
-            (Some(origin), None) if self.is_friendly(origin, host, hosts) => Ok(()),
-            _ => Err(Problem::new(StatusCode::FORBIDDEN, "not from this origin; http.hosts may list more")),
-        }
+        let visitor = match (origins.next(), origins.next()) {
+            (None, _) => return Ok(None),
+            (Some(origin), None) if self.is_friendly(origin, host, hosts) => {
+                return Ok(Visitor::of(request, Standing::Ours, &config));
+            }
+            (Some(_), None) => Visitor::of(request, Standing::Listed, &config),
+            _ => None,
+        };
+        visitor.map(Some).ok_or_else(|| {
+            let what = "not from this origin; http.hosts, and for calls click_to_call.origins, may list more";
+            Problem::new(StatusCode::FORBIDDEN, what)
+        })
     }
 
     fn is_ours(&self, host: &Authority, hosts: &[String]) -> bool {

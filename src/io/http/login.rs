@@ -177,7 +177,7 @@ fn decoy(config: &Config) -> String {
 }
 
 /// An IPv6 customer has a /64 to choose sources from.
-fn network(ip: IpAddr) -> IpAddr {
+pub fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
         ip => ip,

@@ -9,10 +9,12 @@
 mod admin;
 mod auth;
 mod body;
+mod calls;
 mod contacts;
 mod desktop;
 mod docs;
 mod guard;
+mod handoffs;
 mod leftover;
 mod listen;
 mod live;
@@ -26,12 +28,13 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod visit;
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -50,10 +53,12 @@ pub use desktop::PROTOCOL;
 pub use listen::{TlsFault, read_certificate};
 pub use metrics::Labels;
 
+use self::calls::Door;
 use self::guard::Guard;
 use self::login::Logins;
 use self::problem::Problem;
 use self::tally::Tally;
+use self::throttle::Throttle;
 use crate::config::{Config, Tls};
 use crate::io::clock::Clock;
 use crate::io::line::Line;
@@ -72,6 +77,9 @@ struct Api {
     config: watch::Receiver<Arc<Config>>,
     clock: Clock,
     logins: Logins,
+    /// Hand-offs by API key.
+    issuers: Mutex<Throttle<String>>,
+    door: Door,
     tally: Arc<Tally>,
     vitals: Arc<Vitals>,
     patience: Patience,
@@ -180,6 +188,8 @@ async fn start_with(
         config: watched,
         clock,
         logins: Logins::new(),
+        issuers: Mutex::new(Throttle::new()),
+        door: Door::new(),
         tally,
         vitals,
         patience,
@@ -226,6 +236,10 @@ fn keep_certificate(
 }
 
 fn router(api: Arc<Api>) -> Router {
+    let calls = OpenApiRouter::new()
+        .routes(routes!(calls::post))
+        .routes(routes!(calls::renew, calls::hang_up))
+        .layer(DefaultBodyLimit::max(calls::LARGEST_BODY));
     let (router, description) = OpenApiRouter::with_openapi(docs::begin())
         .routes(routes!(steps::post))
         .routes(routes!(steps::breakpoints))
@@ -242,6 +256,8 @@ fn router(api: Arc<Api>) -> Router {
         .routes(routes!(login::log_in, login::log_out))
         .routes(routes!(desktop::open))
         .routes(routes!(phone::open))
+        .routes(routes!(handoffs::post))
+        .merge(calls)
         .split_for_parts();
     let description = Arc::new(description);
     let router =

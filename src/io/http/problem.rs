@@ -133,6 +133,17 @@ impl From<store::PostFault> for Problem {
     }
 }
 
+impl From<store::HandoffFault> for Problem {
+    fn from(fault: store::HandoffFault) -> Self {
+        match fault {
+            store::HandoffFault::UnknownCustomer => {
+                Self::unprocessable("no such customer").at("/customer", "no such customer")
+            }
+            store::HandoffFault::Store(fault) => fault.into(),
+        }
+    }
+}
+
 impl From<Vec<step::Fault>> for Problem {
     fn from(faults: Vec<step::Fault>) -> Self {
         let problem = Self::unprocessable("not a step as POST /v1/steps takes it");
@@ -144,8 +155,8 @@ impl From<BytesRejection> for Problem {
     fn from(rejection: BytesRejection) -> Self {
         let status = rejection.status();
         let detail = match status {
-            StatusCode::PAYLOAD_TOO_LARGE => format!("a body may have {} bytes", super::LARGEST_BODY),
-            _ => "the body did not arrive whole".to_owned(),
+            StatusCode::PAYLOAD_TOO_LARGE => "the body is larger than is taken here",
+            _ => "the body did not arrive whole",
         };
         Self::new(status, detail)
     }

@@ -11,6 +11,9 @@ pub struct Tally {
     /// By the status's first digit.
     answers: [AtomicU64; 6],
     pub steps: AtomicU64,
+    pub handoffs: AtomicU64,
+    /// Calls from pages that were made.
+    pub web_calls: AtomicU64,
     pub logins: AtomicU64,
     pub logins_refused: AtomicU64,
     /// Desktops that are connected.
@@ -40,6 +43,8 @@ impl Tally {
         );
         for (name, what, counter) in [
             ("baton_steps_accepted_total", "Journey steps that were posted and are durable.", &self.steps),
+            ("baton_handoffs_total", "Hand-off tokens issued.", &self.handoffs),
+            ("baton_web_calls_total", "Calls from pages that were made.", &self.web_calls),
             ("baton_logins_total", "Agents' log-ins.", &self.logins),
             ("baton_logins_refused_total", "Log-ins refused: wrong or too many.", &self.logins_refused),
             ("baton_desktop_commands_total", "Commands taken from desktops.", &self.commands),

@@ -20,18 +20,20 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use super::handoffs::hash;
 use super::{Patience, Serving, Vitals, listen, start_with};
-use crate::base::{BrandId, ContactId, Language, Mint, Wall};
+use crate::base::{BrandId, ContactId, CustomerId, Language, Mint, Wall};
 use crate::config::Config;
 use crate::config::fault::Source;
 use crate::config::resolve::{Disk, Files, resolve};
 use crate::gateway::desk::ConnectionId;
 use crate::gateway::{Gateway, Input, Output};
 use crate::io::clock::Clock;
-use crate::io::line::{Ask, Frame, Line};
+use crate::io::line::{Ask, Frame, Line, Pages};
 use crate::io::secret;
 use crate::io::sip::{Limits, Sip};
 use crate::io::store::{ContactRecord, ContactState, Sqlite, Store};
+use crate::journey::handoff;
 use crate::media::SocketId;
 use crate::sip::{self, Hop, Transport};
 
@@ -39,6 +41,18 @@ const PASSWORD: &str = "correct horse";
 const FULL: &str = "full.0123456789abcdef0123456789abcdef";
 const POOR: &str = "poor.0123456789abcdef0123456789abcdef";
 const OTHER: &str = "other.0123456789abcdef0123456789abcdef";
+
+const FRONT: &str = r#"
+id = "front"
+start = "wait"
+language = "en"
+[steps.wait]
+do = "queue"
+queue = "cards"
+on_overflow = "bye"
+[steps.bye]
+do = "hangup"
+"#;
 
 /// A daemon without telephony.
 struct Daemon {
@@ -107,6 +121,15 @@ fn config(scratch: &Path, http: &str) -> Config {
         {http}
         [security]
         logins_per_minute = 3
+        handoffs_per_minute = 20
+        calls_per_minute = 12
+        [[click_to_call]]
+        flow = "front"
+        origins = ["https://shop.example"]
+        [[click_to_call]]
+        brand = "other"
+        flow = "front"
+        origins = ["https://other.example"]
         [[queue]]
         id = "cards"
         [[agent]]
@@ -126,7 +149,7 @@ fn config(scratch: &Path, http: &str) -> Config {
         [[api_key]]
         prefix = "full"
         sha256 = "{full}"
-        scopes = ["steps:write", "journeys:read", "contacts:read", "recordings:read", "agents:read", "admin"]
+        scopes = ["steps:write", "journeys:read", "contacts:read", "recordings:read", "agents:read", "handoffs:write", "admin"]
         [[api_key]]
         prefix = "poor"
         sha256 = "{poor}"
@@ -141,7 +164,11 @@ fn config(scratch: &Path, http: &str) -> Config {
         "#,
         scratch = scratch.display(),
     );
-    let files = Files { config: vec![Source::new("baton.toml", text)], ..Files::default() };
+    let files = Files {
+        config: vec![Source::new("baton.toml", text)],
+        flows: vec![Source::new("front.toml", FRONT)],
+        ..Files::default()
+    };
     resolve(&files, &NoDisk).unwrap_or_else(|faults| panic!("{faults:#?}"))
 }
 
@@ -251,6 +278,7 @@ async fn drive(
     mut cuts: mpsc::Receiver<()>,
 ) {
     let mut desktops: HashMap<ConnectionId, mpsc::Sender<Frame>> = HashMap::new();
+    let mut pages = Pages::default();
     loop {
         while let Some(output) = gateway.poll_output() {
             match output {
@@ -264,6 +292,7 @@ async fn drive(
                         let _ = to.try_send(Frame::Dismiss);
                     }
                 }
+                Output::Web { ticket, outcome } => pages.answer(ticket, outcome),
                 _ => {}
             }
         }
@@ -282,6 +311,10 @@ async fn drive(
                 Some(Ask::Attach { connection, agent, resume_from, frames }) => {
                     desktops.insert(connection, frames);
                     gateway.handle_input(clock.now(), Input::Attached { connection, agent, resume_from });
+                }
+                Some(Ask::Web(request, answer)) => {
+                    let ticket = pages.ask(answer);
+                    gateway.handle_input(clock.now(), Input::Web { ticket, request });
                 }
                 Some(Ask::Reload(answer)) => drop(answer.send(Ok(()))),
                 Some(Ask::Drain) => gateway.handle_input(clock.now(), Input::Drain),
@@ -847,6 +880,254 @@ async fn an_agents_state_is_set_from_outside() {
     assert_eq!(answer(daemon.get("/v1/calls")).await.1, json!({ "calls": [] }));
 }
 
+/// Of a page, as far as a leg can be without its security.
+const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+                     m=audio 40000 RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\n";
+
+fn wei() -> Value {
+    json!({ "phone": "+8613800138000", "verified": ["phone"] })
+}
+
+impl Daemon {
+    /// Sockets for so many calls.
+    async fn stock(&self, calls: u16) {
+        for i in 0..calls {
+            let address = SocketAddr::from(([127, 0, 0, 1], 20_000 + 2 * i));
+            let stocked = Input::Stocked { shard: 0, socket: SocketId(i.into()), address };
+            self.line.tell(stocked).await.expect("told");
+        }
+    }
+
+    async fn hand_off(&self, body: Value) -> String {
+        let (status, issued) = answer(self.post("/v1/handoffs", &body)).await;
+        assert_eq!(status, 201, "{issued}");
+        issued["token"].as_str().expect("a token").to_owned()
+    }
+
+    fn call(&self, token: &str, sdp: &str) -> RequestBuilder {
+        self.ask(Method::POST, "/v1/calls").bearer_auth(token).json(&json!({ "sdp": sdp }))
+    }
+
+    fn of_call(&self, method: Method, call: &Value, secret: &str) -> RequestBuilder {
+        self.ask(method, &format!("/v1/calls/{}", call.as_str().expect("an id"))).bearer_auth(secret)
+    }
+
+    async fn calls_up(&self) -> usize {
+        let (_, calls) = answer(self.get("/v1/calls")).await;
+        calls["calls"].as_array().map_or(0, Vec::len)
+    }
+}
+
+#[tokio::test]
+async fn a_hand_off_makes_one_call_and_its_secret_rules_that_call() {
+    let daemon = Daemon::start().await;
+    daemon.stock(4).await;
+    let (status, issued) = answer(daemon.post("/v1/handoffs", &json!({ "customer": wei() }))).await;
+    assert_eq!(status, 201);
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let token = text(&issued["token"]);
+    assert!(token.len() == 64 && text(&issued["code"]).len() == 8, "{issued}");
+    assert!(text(&issued["expires_at"]).parse::<Wall>().is_ok());
+
+    let (status, made) = answer(daemon.call(&token, OFFER)).await;
+    assert_eq!(status, 201, "{made}");
+    let (call, secret) = (&made["call"], text(&made["secret"]));
+    assert_eq!(secret.len(), 32);
+    assert!(text(&made["sdp"]).contains("m=audio 20000 RTP/AVP 8 101"), "{made}");
+    let (status, problem) = answer(daemon.call(&token, OFFER)).await;
+    assert_eq!(status, 401);
+    // One answer for a token that was used and one that never was.
+    assert_eq!(answer(daemon.call("0123", OFFER)).await, (status, problem));
+    let (_, calls) = answer(daemon.get("/v1/calls")).await;
+    assert_eq!((&calls["calls"][0]["call"], &calls["calls"][0]["stage"]), (call, &"queue".into()));
+
+    let body = json!({ "sdp": OFFER.replace("40000", "40010") });
+    for secret in ["0123", &token] {
+        assert_eq!(answer(daemon.of_call(Method::PATCH, call, secret).json(&body)).await.0, 401);
+        assert_eq!(answer(daemon.of_call(Method::DELETE, call, secret)).await.0, 401);
+    }
+    let (status, renewed) = answer(daemon.of_call(Method::PATCH, call, &secret).json(&body)).await;
+    assert_eq!(status, 200);
+    assert!(text(&renewed["sdp"]).contains("m=audio 20000"), "{renewed}");
+    let (status, _) =
+        answer(daemon.of_call(Method::PATCH, call, &secret).json(&json!({ "sdp": "v=0" }))).await;
+    assert_eq!((status.as_u16(), daemon.calls_up().await), (422, 1));
+
+    assert_eq!(answer(daemon.of_call(Method::DELETE, call, &secret)).await.0, 204);
+    assert_eq!(daemon.calls_up().await, 0);
+    assert_eq!(answer(daemon.of_call(Method::DELETE, call, &secret)).await.0, 401);
+    assert_eq!(answer(daemon.ask(Method::DELETE, "/v1/calls/7").bearer_auth("x")).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_made_leaves_its_token_good() {
+    let daemon = Daemon::start().await;
+    let token = daemon.hand_off(json!({ "customer": wei() })).await;
+    let response = daemon.call(&token, OFFER).send().await.expect("an answer");
+    assert_eq!((response.status().as_u16(), response.headers().contains_key("retry-after")), (503, true));
+    daemon.stock(1).await;
+    let long = format!("{OFFER}a=x:{}\r\n", "y".repeat(16 * 1024));
+    for (sdp, status, what) in [
+        ("", 422, "malformed description"),
+        ("v=0", 422, "no audio"),
+        (&OFFER.replace("RTP/AVP 8 101", "RTP/AVP 18"), 422, "no common codec"),
+        (&OFFER.replace("RTP/AVP", "TCP/RTP/AVP"), 422, "incompatible transport protocol"),
+        (&OFFER.replace("m=audio", "m=video"), 422, "no audio"),
+        (&long, 413, "an offer may have 16384 bytes"),
+    ] {
+        let (answered, problem) = answer(daemon.call(&token, sdp)).await;
+        assert_eq!(
+            (answered.as_u16(), &problem["errors"][0]["pointer"]),
+            (status, &"/sdp".into()),
+            "{problem}"
+        );
+        assert_eq!(problem["errors"][0]["detail"], what);
+    }
+    for (body, status) in [("{".to_owned(), 400), ("{}".to_owned(), 422), (" ".repeat(200_000), 413)] {
+        let request = daemon.ask(Method::POST, "/v1/calls").bearer_auth(&token);
+        let request = request.header("content-type", "application/json").body(body);
+        assert_eq!(answer(request).await.0, status);
+    }
+    // The one socket there is went back each time.
+    assert_eq!(answer(daemon.call(&token, OFFER)).await.0, 201);
+    assert_eq!(answer(daemon.call(&token, OFFER)).await.0, 401);
+}
+
+#[tokio::test]
+async fn of_many_calls_at_once_with_one_token_one_is_made() {
+    let daemon = Daemon::start().await;
+    daemon.stock(40).await;
+    for _ in 0..5 {
+        let token = daemon.hand_off(json!({ "customer": wei() })).await;
+        let calls = futures_util::future::join_all((0..8).map(|_| answer(daemon.call(&token, OFFER)))).await;
+        let made: Vec<_> = calls.iter().filter(|(status, _)| *status == 201).collect();
+        let [(_, made)] = made[..] else { panic!("{calls:?}") };
+        let others = |status: &StatusCode| [201, 401, 409, 429].contains(&status.as_u16());
+        assert!(calls.iter().all(|(status, _)| others(status)), "{calls:?}");
+        assert_eq!(daemon.calls_up().await, 1);
+        let secret = made["secret"].as_str().expect("a secret");
+        assert_eq!(answer(daemon.of_call(Method::DELETE, &made["call"], secret)).await.0, 204);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_expired_is_as_good_as_none() {
+    let daemon = Daemon::start().await;
+    daemon.stock(1).await;
+    let handoff = || handoff::read(json!({ "customer": wei(), "ttl_s": 60 })).expect("a hand-off");
+    let now = Clock::new().now().wall;
+    let ago = |seconds: u64| Wall::from_millis(now.as_millis() - 1000 * seconds);
+    for (token, made, status) in [("old", ago(61), 401), ("young", ago(30), 201)] {
+        daemon.store.put_handoff(&BrandId::default(), hash(token), handoff(), made).await.expect("kept");
+        assert_eq!(answer(daemon.call(token, OFFER)).await.0, status, "{token}");
+    }
+}
+
+#[tokio::test]
+async fn while_draining_no_call_is_made_and_no_token_used() {
+    let daemon = Daemon::start().await;
+    daemon.stock(1).await;
+    let token = daemon.hand_off(json!({ "customer": wei() })).await;
+    assert_eq!(answer(daemon.post("/v1/admin/drain", &Value::Null)).await.0, 202);
+    let response = daemon.call(&token, OFFER).send().await.expect("an answer");
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["retry-after"]),
+        (503, &"30".parse().expect("text"))
+    );
+    let now = Clock::new().now().wall;
+    assert!(daemon.store.handoff(hash(&token), now).await.expect("read").is_some());
+}
+
+#[tokio::test]
+async fn pages_call_from_the_origins_of_their_brand_only() {
+    let daemon = Daemon::start().await;
+    daemon.stock(4).await;
+    let (shop, other) = ("https://shop.example", "https://other.example");
+    let own = format!("http://{}", daemon.serving.listen);
+    let ask = |origin: &str, path: &str| {
+        let request = daemon.ask(Method::OPTIONS, path).header("origin", origin);
+        request.header("access-control-request-method", "POST").send()
+    };
+    let call = format!("/v1/calls/{}", crate::base::CallId(7));
+    for (origin, path, status) in [
+        (shop, "/v1/calls", 204),
+        (other, "/v1/calls", 204),
+        (shop, &call, 204),
+        (&own, "/v1/calls", 204),
+        ("https://evil.example", "/v1/calls", 403),
+        ("https://shop.example.evil.example", "/v1/calls", 403),
+        ("http://shop.example", "/v1/calls", 403),
+        ("null", "/v1/calls", 403),
+        // Nothing else is open to them.
+        (shop, "/v1/steps", 403),
+        (shop, "/v1/login", 403),
+    ] {
+        let response = ask(origin, path).await.expect("an answer");
+        assert_eq!(response.status(), status, "{origin} {path}");
+        let headers = response.headers();
+        let allowed = headers.get("access-control-allow-origin").map(|origin| origin.to_str().expect("text"));
+        assert_eq!(allowed, (status == 204).then_some(origin), "{path}");
+        assert_eq!(headers.contains_key("access-control-allow-methods"), status == 204);
+    }
+    let calls = daemon.get("/v1/calls").header("origin", shop);
+    assert_eq!(answer(calls).await.0, 403);
+
+    let token = daemon.hand_off(json!({ "customer": wei() })).await;
+    for (origin, status) in [("https://evil.example", 403), (other, 403), (shop, 201)] {
+        let response = daemon.call(&token, OFFER).header("origin", origin).send().await.expect("an answer");
+        assert_eq!(response.status(), status, "{origin}");
+        // Whoever may ask may read what came of it.
+        let readable = response.headers().get("access-control-allow-origin").is_some();
+        assert_eq!(readable, origin != "https://evil.example");
+        if readable {
+            assert_eq!(response.headers()["vary"], "origin");
+        }
+    }
+    let token = daemon.hand_off(json!({ "customer": wei() })).await;
+    assert_eq!(answer(daemon.call(&token, OFFER).header("origin", &own)).await.0, 201);
+}
+
+#[tokio::test]
+async fn whoever_is_refused_too_often_waits() {
+    let daemon = Daemon::start().await;
+    daemon.stock(2).await;
+    let token = daemon.hand_off(json!({ "customer": wei() })).await;
+    for _ in 0..12 {
+        assert_eq!(answer(daemon.call("0123", OFFER)).await.0, 401);
+    }
+    let response = daemon.call(&token, OFFER).send().await.expect("an answer");
+    assert_eq!((response.status().as_u16(), response.headers().contains_key("retry-after")), (429, true));
+}
+
+#[tokio::test]
+async fn a_hand_off_is_checked_and_counted() {
+    let daemon = Daemon::start().await;
+    let ask = |key: &str| daemon.ask(Method::POST, "/v1/handoffs").bearer_auth(key);
+    let body = json!({ "customer": wei() });
+    assert_eq!(answer(ask("nobody.0123").json(&body)).await.0, 401);
+    assert_eq!(answer(ask(POOR).json(&body)).await.0, 403);
+    assert_eq!(answer(ask(FULL).body("{}")).await.0, 415);
+    for (body, pointer) in [
+        (json!({}), "/customer"),
+        (json!({ "customer": CustomerId(7) }), "/customer"),
+        (json!({ "customer": { "phone": "12" } }), "/customer/phone"),
+        (json!({ "customer": wei(), "queue": "gold" }), "/queue"),
+        (json!({ "customer": wei(), "ttl_s": 86_401 }), "/ttl_s"),
+        (json!({ "customer": wei(), "colour": "red" }), "/colour"),
+    ] {
+        let (status, problem) = answer(daemon.post("/v1/handoffs", &body)).await;
+        assert_eq!((status.as_u16(), &problem["errors"][0]["pointer"]), (422, &pointer.into()), "{body}");
+    }
+    let (mut given, mut last) = (BTreeSet::new(), StatusCode::CREATED);
+    while last == 201 {
+        let (status, issued) = answer(daemon.post("/v1/handoffs", &body)).await;
+        last = status;
+        given.extend(issued["token"].as_str().map(str::to_owned));
+    }
+    // Six of the minute's twenty were faulty.
+    assert_eq!((last.as_u16(), given.len()), (429, 14));
+}
+
 #[tokio::test]
 async fn the_description_names_every_call_and_the_pages_load_nothing_foreign() {
     let daemon = Daemon::start().await;
@@ -862,6 +1143,10 @@ async fn the_description_names_every_call_and_the_pages_load_nothing_foreign() {
         ("/v1/agents", "get"),
         ("/v1/agents/{id}/state", "put"),
         ("/v1/calls", "get"),
+        ("/v1/calls", "post"),
+        ("/v1/calls/{id}", "patch"),
+        ("/v1/calls/{id}", "delete"),
+        ("/v1/handoffs", "post"),
         ("/v1/health", "get"),
         ("/v1/admin/reload", "post"),
         ("/v1/admin/drain", "post"),
