@@ -156,7 +156,7 @@ impl Site {
         let keys = [
             api_key(
                 KEY,
-                r#"["steps:write", "journeys:read", "contacts:read", "recordings:read", "agents:read", "admin"]"#,
+                r#"["steps:write", "journeys:read", "contacts:read", "recordings:read", "agents:read", "handoffs:write", "admin"]"#,
             ),
             api_key(APP_KEY, r#"["steps:write"]"#),
         ];

@@ -13,6 +13,7 @@ mod crash;
 mod desktop;
 mod hostile;
 mod lifecycle;
+mod page;
 mod phone;
 mod sound;
 mod stranger;
