@@ -30,6 +30,7 @@
 //! | what                                        | where                                          |
 //! |---------------------------------------------|------------------------------------------------|
 //! | a call comes in and is routed               | `gateway::arrival`, `call::route`              |
+//! | a page calls; what a **hand-off** binds     | `gateway::web`, `journey::handoff`             |
 //! | who is offered whom; **ring no answer**     | `acd::router`                                  |
 //! | the **pop** goes out, then the phone rings  | `gateway::queueing` (`offer`, `ring`)          |
 //! | what is in the pop, and what is withheld    | `gateway::pop`, `journey::breakpoint`          |

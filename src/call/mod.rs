@@ -212,10 +212,6 @@ impl Call {
         Ok(answer)
     }
 
-    pub fn awaits_confirmation(&self) -> bool {
-        self.phase == Phase::Answering
-    }
-
     pub fn caller_leg(&self) -> LegId {
         self.caller.id()
     }

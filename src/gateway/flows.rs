@@ -144,7 +144,9 @@ impl Gateway {
             return;
         }
         let again = std::mem::take(&mut contact.awaiting.look_again);
-        match dossier {
+        // Whom a hand-off named is somebody, whatever a look-up says.
+        let bound = contact.binding.is_some();
+        match dossier.filter(|found| !bound || found.customer.is_some()) {
             Some(dossier) => self.learn(now, id, *dossier),
             // What was known before stays known.
             None => self.report_steps(now, id),
