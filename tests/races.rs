@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton::acd::State as AgentState;
-use baton::base::{AgentId, ContactId, CustomerId, Mint};
+use baton::base::{AgentId, CallId, ContactId, CustomerId, Mint};
 use baton::call::record::Stage;
 use baton::config::Config;
 use baton::cti::{ContactStage, JourneyEnd, Push, Refusal, Request, Wanted};
 use baton::gateway::contact::{Record, RecordState};
 use baton::gateway::desk::ConnectionId;
 use baton::gateway::view::{AgentView, CallView};
-use baton::gateway::{Counters, Input, Write};
+use baton::gateway::{Counters, Input, Write, web};
+use baton::journey::handoff::{Binding, TokenHash};
 use baton::journey::{Confidence, Customer, Dossier, Profile, Status};
 use baton::media::Source;
 
@@ -27,7 +28,7 @@ const HAPPENINGS: u64 = 101_000;
 /// Happenings from the first call to the last hang-up.
 const ROUND: u64 = 1_000;
 /// Calls that are up at once: few enough that things meet, more than there are agents.
-const CALLERS: usize = 12;
+const CALLERS: usize = 16;
 const PHONES: [(&str, &str); 5] = [
     ("ann", "10.0.2.1:5060"),
     ("bob", "10.0.2.2:5060"),
@@ -53,6 +54,9 @@ record = true
 [[number]]
 number = "+861055550001"
 flow = "front"
+[[click_to_call]]
+flow = "front"
+record = true
 [[destination]]
 name = "head office"
 prefix = "+861066660"
@@ -327,42 +331,77 @@ impl World {
                 self.net.carrier(|carrier| carrier.cancel(made.saturating_sub(1)));
             }
             8..16 => self.key(),
-            16..19 => {
+            16..18 => {
                 if let Some(call) = self.one_up() {
                     self.count("caller hangs up", 1);
                     self.net.carrier(|carrier| carrier.bye(call));
                 }
             }
-            19..21 => {
+            18..20 => {
                 if let Some(call) = self.one_up() {
                     self.count("caller changes media", 1);
                     let direction = self.direction();
                     self.net.carrier(|carrier| carrier.reinvite(call, direction));
                 }
             }
-            21..35 => self.phone(),
-            35..37 => self.attach(),
-            37..39 => {
+            20..34 => self.phone(),
+            34..36 => self.attach(),
+            36..38 => {
                 if let Some((connection, _)) = self.one_attended(|_| true) {
                     self.count("desktop drops", 1);
                     self.net.tell(Input::Detached { connection });
                     self.net.desks.retain(|id, _| *id != connection);
                 }
             }
-            39..40 => {
+            38..39 => {
                 self.count("a step is posted", 1);
                 let owner = CustomerId(u128::from(self.mint.u32() % 4));
                 self.net.dossier = dossier(owner, self.below(3) as u64);
                 let customers = vec![CustomerId(u128::from(self.mint.u32() % 4))];
                 self.net.tell(Input::Posted { brand: "default".into(), customers });
             }
-            40..41 => {
+            39..40 => {
                 self.count("reload", 1);
                 self.config = self.centres[self.below(3)].clone();
                 self.net.tell(Input::Reload(self.config.clone()));
             }
+            40..44 => self.page(),
             _ => self.desktop(),
         }
+    }
+
+    /// A page calls, or one of those that did goes on with its call; also out of turn.
+    fn page(&mut self) {
+        let known: Vec<_> = self.net.pages.iter().filter_map(answered).collect();
+        let call = known.len().checked_sub(1 + self.below(6)).and_then(|n| known.get(n).copied());
+        let secret = if self.one_in(10) { TokenHash([0; 32]) } else { PAGE_SECRET };
+        let (kind, request) = match (self.below(10), call) {
+            (0..2, _) | (_, None) if self.calls().len() < CALLERS => ("page calls", self.arrival()),
+            (0..5, Some(call)) => ("page's token is used up", web::Request::Confirm { call }),
+            (5..8, Some(call)) => {
+                let offer = page_offer(["sendrecv", "inactive", "nonsense"][self.below(3)]);
+                ("page offers anew", web::Request::Renew { call, secret, offer })
+            }
+            (_, Some(call)) => ("page hangs up", web::Request::HangUp { call, secret }),
+            (_, None) => return,
+        };
+        self.count(kind, 1);
+        self.net.page(request);
+    }
+
+    fn arrival(&mut self) -> web::Request {
+        let owner = CustomerId(u128::from(self.mint.u32() % 4));
+        let binding = Binding {
+            brand: "default".into(),
+            customer: owner,
+            confidence: Confidence::Token,
+            journey: None,
+            queue: [None, Some("cards".into()), Some("loans".into())][self.below(3)].clone(),
+            expires: self.net.now.wall,
+        };
+        let dossier = Dossier { confidence: Confidence::Token, ..dossier(owner, 1) };
+        let offer = page_offer(if self.one_in(8) { "nonsense" } else { "sendrecv" });
+        web::Request::Call(Box::new(web::Arrival { binding, dossier, secret: PAGE_SECRET, offer }))
     }
 
     fn call(&mut self, offer: Offer) {
@@ -397,10 +436,10 @@ impl World {
 
     /// An agent's phone does something by hand.
     fn phone(&mut self) {
-        let doing = self.below(13);
+        let doing = self.below(15);
         let fits = |phone: &Phone| match doing {
             0..6 => phone.count(State::Up) > 0,
-            6..11 => phone.count(State::Ringing) > 0,
+            6..13 => phone.count(State::Ringing) > 0,
             _ => true,
         };
         let fitting: Vec<_> = self.net.phones.iter().filter(|(_, p)| fits(p)).map(|(a, _)| *a).collect();
@@ -415,7 +454,7 @@ impl World {
                 let direction = self.direction();
                 self.net.phone_does(address, |phone| phone.reinvite_all(direction));
             }
-            6..11 => {
+            6..13 => {
                 self.count("phone is picked up", 1);
                 self.net.phone_does(address, Phone::pick_up);
             }
@@ -469,18 +508,18 @@ impl World {
         let wrapping: Fits = |state| matches!(state, WrapUp { .. });
         let idle: Fits = |state| matches!(state, NotReady { .. });
         let anything: Fits = |_| true;
-        let (kind, fits) = match self.below(67) {
+        let (kind, fits) = match self.below(74) {
             0..7 => ("displayed", offered),
-            7..12 => ("answer", offered),
-            12..17 => ("decline", offered),
-            17..22 => ("hold", talking),
-            22..27 => ("resume", talking),
-            27..32 => ("release", talking),
-            32..39 => ("disposition", if self.one_in(2) { talking } else { wrapping }),
-            39..44 => ("note", talking),
-            44..51 => ("extend", wrapping),
-            51..61 => ("ready", idle),
-            61..63 => ("not ready", anything),
+            7..13 => ("answer", offered),
+            13..19 => ("decline", offered),
+            19..24 => ("hold", talking),
+            24..29 => ("resume", talking),
+            29..34 => ("release", talking),
+            34..41 => ("disposition", if self.one_in(2) { talking } else { wrapping }),
+            41..46 => ("note", talking),
+            46..58 => ("extend", wrapping),
+            58..68 => ("ready", idle),
+            68..70 => ("not ready", anything),
             _ => ("stray command", anything),
         };
         // Now and then out of turn.
@@ -735,6 +774,10 @@ impl World {
         if n % 3 == 2 {
             self.net.tell(Input::Shutdown);
         }
+        let pages: BTreeSet<_> = self.net.pages.iter().filter_map(answered).collect();
+        for call in pages {
+            self.net.page(web::Request::HangUp { call, secret: PAGE_SECRET });
+        }
         for _ in 0..40 {
             for call in self.net.phones[&at(CARRIER)].up() {
                 self.net.carrier(|carrier| carrier.bye(call));
@@ -771,6 +814,7 @@ impl World {
         self.every_invite_was_answered()?;
 
         self.records.clear();
+        self.net.pages.clear();
         self.cut_off.clear();
         self.net.desks.values_mut().for_each(|desk| desk.told.clear());
         self.read.values_mut().for_each(|(read, _)| *read = 0);
@@ -785,6 +829,7 @@ impl World {
             return Err(format!("an INVITE had the final responses {wrong:?}"));
         }
         let taken = finals.iter().filter(|f| matches!(f[..], [200 | 488])).count();
+        let taken = taken + self.net.pages.iter().filter_map(answered).collect::<BTreeSet<_>>().len();
         if taken > self.records.len() || taken < self.records.len() && !self.lossy {
             return Err(format!("{taken} calls taken, {} contacts recorded", self.records.len()));
         }
@@ -795,6 +840,24 @@ impl World {
         }
         Ok(())
     }
+}
+
+const PAGE_SECRET: TokenHash = TokenHash([5; 32]);
+
+fn answered(outcome: &web::Outcome) -> Option<CallId> {
+    match outcome {
+        Ok(web::Done::Answered { call, .. }) => Some(*call),
+        _ => None,
+    }
+}
+
+fn page_offer(direction: &str) -> bytes::Bytes {
+    let kind = if direction == "nonsense" { "video" } else { "audio" };
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 10.0.7.1\r\ns=-\r\nc=IN IP4 10.0.7.1\r\nt=0 0\r\n\
+         m={kind} 40000 RTP/AVP 8 101\r\na=rtpmap:101 telephone-event/8000\r\na={direction}\r\n"
+    )
+    .into()
 }
 
 fn dossier(owner: CustomerId, answers: u64) -> Dossier {
