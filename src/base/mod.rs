@@ -9,6 +9,7 @@ mod id;
 mod key;
 mod language;
 mod mint;
+mod mos;
 mod pii;
 mod security;
 mod time;
@@ -22,6 +23,7 @@ pub use id::{
 pub use key::{Key, Keys};
 pub use language::Language;
 pub use mint::Mint;
+pub use mos::Mos;
 pub use pii::{Mask, Pii};
 pub use security::{DtlsRole, Fingerprint, IceCredentials, MasterKey, Suite};
 pub use time::{Mono, NotATime, Now, Wall};
