@@ -6,8 +6,12 @@
 pub mod dtmf;
 pub mod jitter;
 pub mod packet;
+pub mod quality;
 pub mod rtcp;
+pub mod srtp;
 pub mod stats;
+pub mod stun;
+pub mod xr;
 
 /// How far `to` lies after `from` on RTP's wrapping clock; negative if before.
 pub const fn ahead(from: u32, to: u32) -> i32 {

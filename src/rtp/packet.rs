@@ -27,14 +27,7 @@ pub struct Malformed;
 pub fn parse(bytes: &[u8]) -> Result<(Header, Range<usize>), Malformed> {
     let fixed: &[u8; HEADER] = bytes.first_chunk().ok_or(Malformed)?;
     let [first, second, s0, s1, t0, t1, t2, t3, c0, c1, c2, c3] = *fixed;
-    if first >> 6 != 2 {
-        return Err(Malformed);
-    }
-    let mut start = HEADER + 4 * usize::from(first & 15);
-    if first & 0x10 != 0 {
-        let [_, _, l0, l1] = *bytes.get(start..).and_then(|b| b.first_chunk()).ok_or(Malformed)?;
-        start += 4 + 4 * usize::from(u16::from_be_bytes([l0, l1]));
-    }
+    let start = payload_start(bytes)?;
     let mut end = bytes.len();
     if first & 0x20 != 0 {
         // RFC 3550 §5.1: the last octet counts the padding, itself included.
@@ -55,6 +48,21 @@ pub fn parse(bytes: &[u8]) -> Result<(Header, Range<usize>), Malformed> {
         ssrc: u32::from_be_bytes([c0, c1, c2, c3]),
     };
     Ok((header, start..end))
+}
+
+/// Where the payload begins: behind contributing sources and header extension. At least
+/// [`HEADER`], at most the packet's length. True of SRTP too, where nothing behind it can be read.
+pub fn payload_start(bytes: &[u8]) -> Result<usize, Malformed> {
+    let &[first, ..] = bytes else { return Err(Malformed) };
+    if first >> 6 != 2 {
+        return Err(Malformed);
+    }
+    let mut start = HEADER + 4 * usize::from(first & 15);
+    if first & 0x10 != 0 {
+        let [_, _, l0, l1] = *bytes.get(start..).and_then(|b| b.first_chunk()).ok_or(Malformed)?;
+        start += 4 + 4 * usize::from(u16::from_be_bytes([l0, l1]));
+    }
+    if start > bytes.len() { Err(Malformed) } else { Ok(start) }
 }
 
 impl Header {

@@ -1,17 +1,22 @@
-//! RTCP: RFC 3550 §6. Reports, CNAME and BYE, written and read.
+//! RTCP: RFC 3550 §6. Reports, CNAME, BYE and extended reports (RFC 3611), written and read.
 //!
 //! Reading is tolerant: packets of other types are passed over, and a compound cut short gives what
 //! stands before the cut.
 
 use std::time::Duration;
 
-/// Room for what we send: a report with one block, a CNAME and a BYE.
-const ROOM: usize = 128;
+use super::xr;
+
+/// Room for what we send: a report with one block, a CNAME, an extended report and a BYE.
+pub const LONGEST: usize = 52 + 28 + 8 + EXTENDED * xr::Block::ROOM + 8;
+/// One extended block of each kind is all there is to say.
+const EXTENDED: usize = 3;
 
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const DESCRIPTION: u8 = 202;
 const BYE: u8 = 203;
+const EXTENDED_REPORT: u8 = 207;
 
 /// The sender's half of a sender report (§6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +56,7 @@ pub fn interval(chance: u32) -> Duration {
 /// A compound packet being written.
 #[derive(Clone, Debug)]
 pub struct Compound {
-    bytes: [u8; ROOM],
+    bytes: [u8; LONGEST],
     length: usize,
 }
 
@@ -59,7 +64,7 @@ impl Compound {
     /// §6.1: a compound begins with a report, even an empty one. A sender report if we sent
     /// anything since the last, else a receiver report.
     pub fn report(ssrc: u32, sending: Option<Sending>, block: Option<Block>) -> Self {
-        let mut compound = Self { bytes: [0; ROOM], length: 0 };
+        let mut compound = Self { bytes: [0; LONGEST], length: 0 };
         let kind = if sending.is_some() { SENDER_REPORT } else { RECEIVER_REPORT };
         let start = compound.begin(u8::from(block.is_some()), kind);
         compound.put(&ssrc.to_be_bytes());
@@ -93,6 +98,19 @@ impl Compound {
         self
     }
 
+    /// RFC 3611 §2: up to three blocks; any further are left out. Once a compound.
+    pub fn extended(mut self, ssrc: u32, blocks: &[xr::Block]) -> Self {
+        let start = self.begin(0, EXTENDED_REPORT);
+        self.put(&ssrc.to_be_bytes());
+        for block in blocks.iter().take(EXTENDED) {
+            let mut bytes = [0; xr::Block::ROOM];
+            let length = block.write(&mut bytes);
+            self.put(&bytes[..length]);
+        }
+        self.end(start);
+        self
+    }
+
     /// §6.6.
     pub fn bye(mut self, ssrc: u32) -> Self {
         let start = self.begin(1, BYE);
@@ -116,7 +134,7 @@ impl Compound {
         self.bytes[start + 2..start + 4].copy_from_slice(&(words as u16).to_be_bytes());
     }
 
-    /// All that is ever put fits: 52 octets of report, 28 of name, 8 of BYE.
+    /// All that is ever put fits: 52 octets of report, 28 of name, [`EXTENDED`] blocks, 8 of BYE.
     fn put(&mut self, field: &[u8]) {
         self.bytes[self.length..][..field.len()].copy_from_slice(field);
         self.length += field.len();
@@ -139,6 +157,10 @@ pub enum Item<'a> {
     /// The first source that leaves.
     Bye {
         ssrc: u32,
+    },
+    Extended {
+        ssrc: u32,
+        blocks: xr::Blocks<'a>,
     },
     /// Of a type we have no use for.
     Other(u8),
@@ -204,6 +226,7 @@ fn read_item(kind: u8, count: u8, body: &[u8]) -> Option<Item<'_>> {
             }
         }
         BYE if count > 0 => Some(Item::Bye { ssrc }),
+        EXTENDED_REPORT => Some(Item::Extended { ssrc, blocks: xr::Blocks::new(body.get(4..)?) }),
         _ => None,
     }
 }
@@ -272,6 +295,18 @@ mod tests {
     }
 
     #[test]
+    fn an_extended_report_is_read_as_written_and_never_outgrows_its_room() {
+        let blocks = [xr::Block::Voip(xr::Voip::default()); 5];
+        let compound =
+            Compound::report(7, Some(SENDING), Some(BLOCK)).cname(7, &[b'x'; 16]).extended(7, &blocks).bye(7);
+        let items: Vec<_> = parse(compound.as_bytes()).collect();
+        let [_, _, Item::Extended { ssrc: 7, blocks: read }, Item::Bye { ssrc: 7 }] = items[..] else {
+            panic!("{items:?}")
+        };
+        assert_eq!(read.collect::<Vec<_>>(), blocks[..EXTENDED]);
+    }
+
+    #[test]
     fn without_anything_sent_it_is_a_receiver_report() {
         let compound = Compound::report(7, None, Some(BLOCK));
         assert_eq!(compound.as_bytes()[..4], [0x81, 201, 0, 7]);
@@ -311,7 +346,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_octets_are_read_or_passed_over(mut bytes: Vec<u8>, kind in 198..206u8, count in 0..32u8) {
+        fn any_octets_are_read_or_passed_over(mut bytes: Vec<u8>, kind in 198..209u8, count in 0..32u8) {
             for plain in [true, false] {
                 if !plain {
                     let words = (bytes.len() / 4) as u16;
