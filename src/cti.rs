@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::acd::{Disposition, State, Withdrawal};
 use crate::base::{AgentId, ContactId, CustomerId, Pii, QueueId, Wall};
+use crate::call::audio::Fare;
 use crate::call::release::Release;
 use crate::journey::{Breakpoint, Confidence, Previous};
 
@@ -34,6 +35,20 @@ pub enum Request {
     Answer {
         contact: ContactId,
     },
+    /// The softphone offers, at log-in and after a refresh: a browser's description.
+    Sdp {
+        sdp: String,
+    },
+    /// Nobody hears the agent, and the agent hears the caller.
+    Mute {
+        contact: ContactId,
+        on: bool,
+    },
+    /// Keys for the caller's end: a bank's voice menu, a door.
+    Dtmf {
+        contact: ContactId,
+        keys: String,
+    },
     Decline {
         contact: ContactId,
     },
@@ -44,6 +59,13 @@ pub enum Request {
         contact: ContactId,
     },
     Release {
+        contact: ContactId,
+    },
+    /// Silence is recorded from now on in place of sound, until `record_resume`.
+    RecordPause {
+        contact: ContactId,
+    },
+    RecordResume {
         contact: ContactId,
     },
     Note {
@@ -97,6 +119,10 @@ pub enum Refusal {
     Unknown,
     /// Longer than allowed.
     TooLong,
+    /// No description of a browser's audio, or none we can agree to.
+    Unacceptable,
+    /// No WebRTC here, or no room for more.
+    NoRoom,
 }
 
 /// What a desktop is told. The gateway adds the sequence number.
@@ -107,6 +133,11 @@ pub enum Push {
         agent: AgentId,
         name: String,
         dispositions: Vec<Disposition>,
+        /// Whether the agent's phone is this desktop.
+        softphone: bool,
+        /// For its `RTCPeerConnection`, with credentials of a day.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        ice_servers: Vec<IceServer>,
     },
     /// All that a desktop shows, where what it missed cannot be replayed.
     Snapshot {
@@ -135,6 +166,16 @@ pub enum Push {
     Resumed {
         contact: ContactId,
     },
+    /// The answer to the softphone's offer.
+    Sdp {
+        sdp: String,
+    },
+    /// How the call sounds; at once when somebody falls silent or is heard again.
+    Quality {
+        contact: ContactId,
+        caller: Fare,
+        agent: Fare,
+    },
     Released {
         contact: ContactId,
         #[serde(flatten)]
@@ -153,6 +194,16 @@ pub enum Push {
     Error {
         error: String,
     },
+}
+
+/// An `RTCIceServer` as a browser takes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IceServer {
+    pub urls: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

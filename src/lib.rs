@@ -1,6 +1,6 @@
 //! Baton: a SIP and WebRTC contact-centre gateway.
 //!
-//! It terminates SIP trunks, runs the IVR, queues callers for agents and pops their screens. Its
+//! It terminates SIP trunks and WebRTC calls, runs the IVR, queues callers for agents and pops their screens. Its
 //! heart: every caller's *breakpoint*, the step at which their self-service stopped and why,
 //! reaches the agent before the phone rings, so that nobody has to say it twice.
 //!
@@ -34,19 +34,27 @@
 //! | who is offered whom; **ring no answer**     | `acd::router`                                  |
 //! | the **pop** goes out, then the phone rings  | `gateway::queueing` (`offer`, `ring`)          |
 //! | what is in the pop, and what is withheld    | `gateway::pop`, `journey::breakpoint`          |
-//! | **DTMF** is read                            | `rtp::dtmf` (RFC 4733), `call::leg` (INFO)     |
+//! | **DTMF** is read                            | `rtp::dtmf` (RFC 4733), `audio::dtmf` (sound), `call::leg` (INFO) |
 //! | who hears whom                              | `call` (`patch_*`), `media::patch`             |
 //! | hold, re-INVITE, delayed offer              | `call`, `sdp::negotiator`                      |
 //! | a flow is checked, walked                   | `ivr::flow`, `ivr::interpreter`                |
 //! | a desktop commands                          | `gateway::commands`, `cti`                     |
 //! | what a call died of                         | `call::release`                                |
+//! | who is not heard; how a call **sounds**     | `call::audio`, `rtp::quality`                  |
 //! | what lasts                                  | `gateway::contact::Record`, `io::store`        |
 //! | a packet arrives                            | `io::media` → `media::bay`                     |
+//! | who is believed; keys, ICE, DTLS            | `media::transport`, `rtp::srtp`, `media::ice`  |
+//! | one codec becomes another                   | `media::ear`, `media::mouth`, `audio::codec`   |
+//! | sound waits for its tick                    | `rtp::jitter`                                  |
+//! | a page calls; it is loaded again            | `gateway::web`, `io::http::calls`              |
+//! | the desktop is the phone                    | `gateway::softphone`                           |
+//! | what a new leg is made of                   | `gateway::outfit`, `call::leg`                 |
 //!
 //! # Invariants
 //!
 //! 1. Below `io`: no clock, async, thread, lock, channel or global. Time comes in as
 //!    [`base::Now`], randomness from [`base::Mint`]; an input log with its seed replays a run.
+//!    The one exception is [`media::dtls`]: the crate behind it draws its own randomness.
 //! 2. `call`, `ivr`, `acd` and `journey` meet only in `gateway`, whose `dispatch` reads as a table.
 //! 3. Wire text stops at the edge: SIP in `sip`, SDP in `sdp`, TOML in `config`, JSON in `cti` and
 //!    `io`. SDP never reaches `media`, SIP never reaches `acd` or `ivr`.

@@ -1,6 +1,7 @@
 // The agent's desk: logs in, shows the contact before the phone rings, and carries out what the
 // agent presses. Whatever comes from a person is put in as text, never as markup.
 
+import { Phone } from "/phone.js";
 import { clock, inLanguage, language, moment, span, speak, word } from "/words.js";
 
 /** @template {HTMLElement} [T=HTMLElement] @param {string} id @returns {T} */
@@ -26,6 +27,8 @@ const FINAL = { 4001: "taken_over", 4401: "expired" };
  * @property {Breakpoint[]} open
  * @property {{agent: string | null, at: string, disposition: string | null}[]} previous
  * @property {{agent: string, at: string, text: string}[]} notes
+ *
+ * @typedef {{from: {mos: number} | null, to: {mos: number} | null, silent_since: string | null}} Fare
  */
 
 /** What the page shows. */
@@ -42,13 +45,21 @@ const desk = {
   /** @type {"offered" | "talking" | "held" | "wrap_up" | null} */
   stage: null,
   stageSince: Date.now(),
+  /** How the call sounds. @type {{caller: Fare, agent: Fare} | null} */
+  sound: null,
   /** When the offer, or the wrap-up, is over. */
   until: 0,
   length: 1,
   notice: "",
   link: "connecting",
   loginError: "",
+  /** Whether this page is the agent's phone. */
+  softphone: false,
+  muted: false,
+  keypad: false,
 };
+
+const phone = new Phone((sdp) => command("sdp", { sdp }), () => render());
 
 
 /** @type {WebSocket | null} */
@@ -64,6 +75,8 @@ let heard = 0;
 /** Numbers beyond it: a welcome overtakes what is replayed after it. */
 const ahead = new Set();
 let pause = 500;
+/** Whether the server was asked for what we missed. */
+let resumes = false;
 
 function connect() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
@@ -72,7 +85,8 @@ function connect() {
   desk.link = "connecting";
   render();
   mine.onopen = () => {
-    mine.send(JSON.stringify({ type: "hello", token, ...(heard ? { resume_from: heard } : {}) }));
+    resumes = heard > 0;
+    mine.send(JSON.stringify({ type: "hello", token, ...(resumes ? { resume_from: heard } : {}) }));
   };
   mine.onmessage = (event) => {
     if (socket === mine) hear(JSON.parse(event.data));
@@ -102,10 +116,16 @@ function command(type, fields = {}) {
   socket.send(JSON.stringify({ type, id, ...fields }));
   return new Promise((resolve) => {
     awaited.set(id, (ok, error) => {
-      if (!ok && error) note(error === "malformed" ? "refused" : error);
+      if (!ok && error) note(excuse(error));
       resolve(ok);
     });
   });
+}
+
+/** @param {string} error */
+function excuse(error) {
+  if (error === "malformed") return "refused";
+  return error === "phone_unreachable" && desk.softphone ? "line_not_up" : error;
 }
 
 /** For the contact on the screen. @param {string} type @param {Record<string, unknown>} [fields] */
@@ -124,12 +144,21 @@ function hear(message) {
       desk.agent = message.agent;
       desk.name = message.name;
       desk.dispositions = message.dispositions;
+      desk.softphone = message.softphone ?? false;
+      phone.use(message.ice_servers);
+      // Unless a snapshot follows, which says that the server does not know this page.
+      if (desk.softphone && resumes) phone.resume();
       break;
     case "snapshot":
       enter(message);
       desk.pop = message.pop ?? null;
       stage(message.pop ? message.stage : null);
+      recallMute();
       if (desk.pop) show(desk.pop);
+      if (desk.softphone) phone.begin();
+      break;
+    case "sdp":
+      phone.hear(message.sdp);
       break;
     case "state":
       enter(message);
@@ -140,6 +169,7 @@ function hear(message) {
       desk.notice = "";
       desk.pop = message;
       stage("offered", message.answer_within_ms);
+      setMute(false);
       announce(message);
       show(message);
       break;
@@ -162,7 +192,11 @@ function hear(message) {
     case "held":
       if (mine) stage("held");
       break;
+    case "quality":
+      if (mine) desk.sound = message;
+      break;
     case "released":
+      desk.sound = null;
       if (mine) note("released");
       break;
     case "wrap_up":
@@ -205,10 +239,30 @@ function stage(next, lasts) {
   desk.stage = next;
   desk.until = lasts === undefined ? 0 : Date.now() + lasts;
   desk.length = lasts || 1;
+  if (desk.softphone) phone.ring(next === "offered");
+  if (!isOnCall()) desk.keypad = false;
+}
+
+function isOnCall() {
+  return desk.stage === "talking" || desk.stage === "held";
+}
+
+/** @param {boolean} muted */
+function setMute(muted) {
+  desk.muted = muted;
+  phone.mute(muted);
+  // So that nobody is heard again by loading the page.
+  if (muted && desk.pop) sessionStorage.setItem("muted", desk.pop.contact);
+  else sessionStorage.removeItem("muted");
+}
+
+function recallMute() {
+  setMute(Boolean(desk.pop) && sessionStorage.getItem("muted") === desk.pop?.contact);
 }
 
 function clear() {
   desk.pop = null;
+  desk.sound = null;
   stage(null);
   /** @type {HTMLFormElement} */ ($("note-form")).reset();
   /** @type {HTMLFormElement} */ ($("disposition-form")).reset();
@@ -230,7 +284,12 @@ function show(pop) {
 /** @param {Pop} pop */
 function announce(pop) {
   const sentence = inLanguage(pop.breakpoint?.sentence);
-  $("alert").textContent = `${word("new_offer", { who: whose(pop) })}. ${sentence}`;
+  const title = word("new_offer", { who: whose(pop) });
+  $("alert").textContent = `${title}. ${sentence}`;
+  if (desk.softphone && document.hidden && globalThis.Notification?.permission === "granted") {
+    const shown = new Notification(title, { body: sentence, tag: pop.contact });
+    shown.onclick = () => (focus(), shown.close());
+  }
   // Rendered first, or there is nothing to focus.
   queueMicrotask(() => $("caller").focus());
 }
@@ -288,8 +347,10 @@ function leave(why) {
   const old = socket;
   socket = null;
   old?.close();
+  phone.end();
   clear();
-  Object.assign(desk, { agent: "", name: "", state: "not_ready", reason: "", notice: "" });
+  setMute(false);
+  Object.assign(desk, { agent: "", name: "", state: "not_ready", reason: "", notice: "", softphone: false });
   desk.loginError = why ? word(why) : "";
   render();
   $("agent").focus();
@@ -298,7 +359,11 @@ function leave(why) {
 
 /** @type {Record<string, () => unknown>} */
 const presses = {
-  ready: () => command("set_state", { state: "ready" }),
+  ready: () => {
+    // Asked for by a press, or a browser does not show the question.
+    if (desk.softphone && globalThis.Notification?.permission === "default") Notification.requestPermission();
+    return command("set_state", { state: "ready" });
+  },
   "not-ready": () => {
     const reason = /** @type {HTMLSelectElement} */ ($("reason")).value;
     return command("set_state", { state: "not_ready", reason });
@@ -308,6 +373,16 @@ const presses = {
   hold: () => about("hold"),
   resume: () => about("resume"),
   release: () => about("release"),
+  mute: () => {
+    setMute(!desk.muted);
+    render();
+    return about("mute", { on: desk.muted });
+  },
+  keypad: () => {
+    desk.keypad = !desk.keypad;
+    render();
+  },
+  "line-again": () => phone.begin(),
   extend: async () => {
     if (await about("extend", { seconds: 30 })) {
       desk.until += 30_000;
@@ -321,6 +396,15 @@ for (const [id, press] of Object.entries(presses)) {
     press();
   });
 }
+
+$("pad").append(
+  ...[..."123456789*0#"].map((key) => {
+    const button = /** @type {HTMLButtonElement} */ (make("button", "", key));
+    button.type = "button";
+    button.addEventListener("click", () => about("dtmf", { keys: key }));
+    return button;
+  }),
+);
 
 $("disposition-form").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -455,17 +539,29 @@ function render() {
   const disabled = (/** @type {string} */ id, /** @type {boolean} */ is) => {
     /** @type {HTMLButtonElement} */ ($(id)).disabled = is || offline;
   };
-  disabled("ready", desk.state === "ready");
+  disabled("ready", desk.state === "ready" || (desk.softphone && phone.state !== "line_up"));
   disabled("not-ready", false);
   put("empty-word", word(desk.state === "ready" ? "waiting" : "resting"));
   reveal("empty", !pop);
   reveal("contact", Boolean(pop));
   document.title = pop && desk.stage === "offered" ? `☎ ${whose(pop)}` : "Baton";
   $("keys-list").hidden = !keys.checked;
-  put("keys-list", keys.checked ? "R · N · A · D · H · E" : "");
+  put("keys-list", keys.checked ? `R · N · A · D · H · E${desk.softphone ? " · M" : ""}` : "");
   document.body.classList.toggle("with-keys", keys.checked);
+  renderPhone();
   if (pop) renderContact(pop, offline);
   tick();
+}
+
+function renderPhone() {
+  reveal("phone", desk.softphone);
+  put("line", word(phone.state));
+  $("phone").dataset.line = phone.state;
+  reveal("line-again", phone.isHelpless);
+  for (const id of ["mute", "keypad"]) reveal(id, desk.softphone && isOnCall());
+  $("mute").setAttribute("aria-pressed", String(desk.muted));
+  $("keypad").setAttribute("aria-expanded", String(desk.keypad));
+  reveal("pad", desk.keypad && isOnCall());
 }
 
 /** @param {string} reason */
@@ -486,14 +582,19 @@ function renderContact(pop, offline) {
     caller.tier ? ["tier", caller.tier] : null,
     caller.language ? ["language", caller.language] : null,
     ["confidence", word(caller.confidence)],
+    desk.sound ? ["sound", word(sound(desk.sound))] : null,
   ];
   $("chips").replaceChildren(
     ...chips.filter((chip) => chip !== null).map(([name, value]) => {
       const chip = make("span", "chip", ...(name ? [make("i", "", word(name)), " "] : []), make("b", "", value));
       if (name === "confidence") chip.dataset.confidence = caller.confidence;
+      if (name === "sound" && desk.sound) chip.dataset.sound = sound(desk.sound);
       return chip;
     }),
   );
+  const unheard = /** @type {const} */ (["caller", "agent"]).find((who) => desk.sound?.[who].silent_since);
+  const since = unheard && desk.sound?.[unheard].silent_since;
+  put("unheard", since ? word(`${unheard}_unheard`, { at: moment(since) }) : "");
   for (const [id, stages] of Object.entries({
     answer: ["offered"],
     decline: ["offered"],
@@ -527,6 +628,13 @@ function renderContact(pop, offline) {
   reveal("journey", Boolean(breakpoint));
   reveal("finish", desk.stage !== "offered");
   /** @type {HTMLButtonElement} */ ($("file")).disabled = offline;
+}
+
+/** The worse of what either hears: satisfied above R 80, hardly anybody below R 60 (ITU-T G.109). @param {{caller: Fare, agent: Fare}} fares */
+function sound({ caller, agent }) {
+  const opinions = [caller.from, caller.to, agent.from, agent.to].flatMap((way) => (way ? [way.mos] : []));
+  const worst = Math.min(...opinions, 5);
+  return worst >= 4.03 ? "sounds_good" : worst >= 3.1 ? "sounds_fair" : "sounds_poor";
 }
 
 /** @param {string} code */
@@ -584,9 +692,19 @@ function tick() {
   bar.style.transform = `scaleX(${Math.max(0, Math.min(1, left / desk.length))})`;
 }
 
+/** What the line is like. */
+async function listen() {
+  if (!desk.softphone) return;
+  await phone.look();
+  /** @type {HTMLMeterElement} */ ($("level")).value = Math.sqrt(phone.level);
+  const { loss, jitter, roundTrip } = phone.quality ?? {};
+  put("quality", phone.quality ? word("quality", { loss: loss.toFixed(1), jitter: jitter.toFixed(0), rtt: roundTrip.toFixed(0) }) : "");
+}
+
 speak(localStorage.getItem("language") === "zh" || (!localStorage.getItem("language") && navigator.language.startsWith("zh")) ? "zh" : "en");
 label();
 render();
 setInterval(tick, 250);
+setInterval(listen, 200);
 if (token) connect();
 else $("agent").focus();

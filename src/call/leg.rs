@@ -1,4 +1,5 @@
-//! One leg's media agreement: a socket of the stock, the negotiator, and the plan that follows.
+//! One leg's media agreement: a socket of the stock or the shared port, the negotiator, and the plan
+//! that follows.
 //!
 //! A leg never sees the other leg. Its signalling lives in the SIP endpoint under the same id, or is
 //! a page's requests ([`Signalling`]).
@@ -7,18 +8,35 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use crate::base::{Key, LegId};
-use crate::media::{self, Law, Plan, SocketId};
-use crate::sdp::{self, Codec, Local, Negotiator, Refusal};
+use crate::base::{Codec, Fingerprint, IceCredentials, Key, LegId};
+use crate::media;
+use crate::media::plan::{self, Plan, SocketId};
+use crate::sdp::{self, Local, Negotiator, Reach, Refusal};
 use crate::sip::Request;
 
-/// A bound socket pair, taken from the stock of a shard.
+/// Where a leg's packets come and go: a bound socket pair taken from the stock of a shard, or the
+/// shard's shared port ([`SocketId::SHARED`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Socket {
     pub shard: u16,
     pub id: SocketId,
     /// Where the peer is to send RTP.
     pub address: SocketAddr,
+}
+
+/// What a leg is made of, all of it minted or taken from stock beforehand: so an answer is written
+/// in the turn that reads its offer.
+#[derive(Clone, Debug)]
+pub struct Outfit {
+    pub socket: Socket,
+    pub reach: Reach,
+    /// The one we like best comes first.
+    pub codecs: Vec<Codec>,
+    pub ssrc: u32,
+    /// Of the `o=` line.
+    pub session: u64,
+    /// Letters and digits (RFC 7022).
+    pub cname: Box<str>,
 }
 
 #[derive(Debug)]
@@ -36,8 +54,8 @@ pub struct Leg {
 pub enum Signalling {
     /// A dialog of the SIP endpoint.
     Sip,
-    /// It asks over HTTP and is answered; nothing can be sent to it. It sees the end of the call by
-    /// the end of its audio.
+    /// It asks over HTTP or a desktop's WebSocket and is answered; nothing can be sent to it. It sees
+    /// the end of the call by the end of its audio.
     Web,
 }
 
@@ -55,17 +73,13 @@ enum State {
 }
 
 impl Leg {
-    pub fn new(id: LegId, socket: Socket, ssrc: u32, session: u64) -> Self {
-        let local = Local {
-            address: socket.address.ip(),
-            port: socket.address.port(),
-            session,
-            codecs: vec![Codec::Pcma, Codec::Pcmu],
-        };
-        let negotiator = Negotiator::new(local);
+    pub fn new(id: LegId, outfit: Outfit) -> Self {
+        let Outfit { socket, reach, codecs, ssrc, session, cname } = outfit;
+        let negotiator = Negotiator::new(Local { session, codecs, reach, ssrc, cname });
         Self { id, socket, ssrc, negotiator, signalling: Signalling::Sip, state: State::New }
     }
 
+    #[must_use]
     pub fn on(mut self, signalling: Signalling) -> Self {
         self.signalling = signalling;
         self
@@ -91,9 +105,14 @@ impl Leg {
         matches!(self.state, State::Offered { .. })
     }
 
-    /// Whether the peer sends us sound, as agreed.
+    /// Whether the peer sends us sound to be heard, as agreed. A phone that holds by `sendonly` may
+    /// have music of its own; one in a browser (JsSIP, SIP.js) has none and sends silence.
     pub fn is_heard(&self) -> bool {
-        self.negotiator.agreed().is_some_and(|a| direction(a.direction).receives())
+        self.negotiator.agreed().is_some_and(|agreed| match agreed.direction {
+            sdp::Direction::SendRecv => true,
+            sdp::Direction::RecvOnly => self.socket.id != SocketId::SHARED,
+            sdp::Direction::SendOnly | sdp::Direction::Inactive => false,
+        })
     }
 
     /// The body of our 200: the answer, or our own offer where none came (RFC 3264 §5).
@@ -129,19 +148,68 @@ impl Leg {
         Some(if open { media::Command::Amend { leg, plan } } else { media::Command::Open { leg, plan } })
     }
 
+    /// What the next re-answer may need if the peer restarts ICE (RFC 8445 §9).
+    pub fn provide(&mut self, fresh: IceCredentials) {
+        self.negotiator.provide(fresh);
+    }
+
+    /// The peer's, where keys come by DTLS.
+    pub fn certificate(&self) -> Option<Fingerprint> {
+        match self.negotiator.agreed()?.keys {
+            sdp::Keys::Dtls { theirs, .. } => Some(theirs),
+            _ => None,
+        }
+    }
+
+    /// As agreed.
+    pub fn codec(&self) -> Option<Codec> {
+        self.negotiator.agreed().map(|agreed| agreed.codec)
+    }
+
     fn plan(&self) -> Option<Plan> {
         let agreed = self.negotiator.agreed()?;
+        let (path, rtcp) = match &agreed.path {
+            sdp::Path::Symmetric { remote, rtcp } => {
+                let (rtcp, remote_rtcp) = match rtcp {
+                    sdp::Rtcp::Muxed => (plan::Rtcp::Muxed, *remote),
+                    sdp::Rtcp::Apart(there) => (plan::Rtcp::Apart, *there),
+                };
+                (plan::Path::Symmetric { remote: *remote, remote_rtcp }, rtcp)
+            }
+            sdp::Path::Ice { ours, theirs } => {
+                let path = plan::Path::Ice { ours: ours.clone(), theirs: theirs.clone() };
+                (path, plan::Rtcp::Muxed)
+            }
+        };
+        let keys = match &agreed.keys {
+            sdp::Keys::None => plan::Keys::None,
+            sdp::Keys::Sdes { ours, theirs } => {
+                plan::Keys::Sdes { ours: ours.clone(), theirs: theirs.clone() }
+            }
+            sdp::Keys::Dtls { theirs, role } => plan::Keys::Dtls { theirs: *theirs, role: *role },
+        };
+        let events = agreed.events.map(|events| plan::Events {
+            sent: events.payload_type,
+            received: events.payload_type_in,
+            clock: events.clock,
+            aside: events.aside,
+        });
         Some(Plan {
             socket: self.socket.id,
-            remote: agreed.remote,
-            remote_rtcp: agreed.remote_rtcp,
-            law: match agreed.codec {
-                Codec::Pcmu => Law::Mu,
-                Codec::Pcma => Law::A,
-            },
+            path,
+            keys,
+            rtcp,
+            codec: agreed.codec,
             payload_type: agreed.payload_type,
-            // What is received matters more, where the two differ.
-            events: agreed.events_in.or(agreed.events),
+            payload_type_in: agreed.payload_type_in,
+            events,
+            noise: agreed.comfort_noise,
+            opus: agreed.opus.map(|opus| plan::Opus {
+                redundancy: opus.fec,
+                dtx: opus.dtx,
+                bitrate: opus.bitrate,
+                rate: opus.rate,
+            }),
             ptime_ms: agreed.ptime_ms,
             direction: direction(agreed.direction),
             ssrc: self.ssrc,

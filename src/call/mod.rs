@@ -7,8 +7,11 @@
 //! **Invariant:** a call knows no queue, flow or journey. It is commanded (`play`, `ring`,
 //! `release`) and tells what happened ([`Event`]); a command returns nothing.
 
+pub mod audio;
+mod keypad;
 pub mod leg;
 pub mod record;
+pub mod recording;
 pub mod release;
 pub mod route;
 
@@ -18,19 +21,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::base::{AgentId, Key, LegId, PlayId};
-use crate::media::{self, Masking, Prompt, RecordingId, Repeat, Source, Tone};
+use crate::base::{AgentId, IceCredentials, Key, LegId, Mono, PlayId};
+use crate::media::{self, Masking, Prompt, Quality, RecordingId, Repeat, SocketId, Source, Tone};
 use crate::sdp::Refusal;
 use crate::sip::endpoint::Target;
 use crate::sip::{self, Ending};
 
-use self::leg::{Leg, Signalling, Socket};
+use self::audio::{LegKind, Talker};
+use self::keypad::{Keypad, Press, Way};
+use self::leg::{Leg, Outfit, Signalling, Socket};
 use self::release::{Cause, Party, Release};
 
 /// One caller's call.
 #[derive(Debug)]
 pub struct Call {
     caller: Leg,
+    keypad: Keypad,
     phase: Phase,
     callee: Option<Callee>,
     /// What the caller hears when nobody talks to them.
@@ -56,6 +62,22 @@ struct Callee {
     who: Who,
     leg: Leg,
     state: CalleeState,
+    presence: Presence,
+    voice: Voice,
+}
+
+/// Whether somebody is at the other end of a standing leg: a page that is loaded again is not,
+/// for a second or two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    Here,
+    Away,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    Heard,
+    Muted,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +117,8 @@ pub enum Output {
     Media(media::Command),
     /// A leg gives its socket up without having used it.
     Unused(Socket),
+    /// An agent's standing leg is free again.
+    Free(AgentId, Box<Leg>),
     Event(Event),
 }
 
@@ -130,8 +154,17 @@ pub enum Event {
     /// The caller acknowledged and hears us.
     Established,
     Key(Key),
-    /// Nothing came from the caller's phone for this long; told again while it lasts.
-    Silent(Duration),
+    /// No packets came from this party for this long; told again while it lasts.
+    Silent(Talker, Duration),
+    /// They come again, or are not to come any more.
+    SilenceOver(Talker),
+    /// How a leg fared of late.
+    Fared(Talker, LegKind, Quality),
+    /// The caller's page is gone, and may be back in a moment.
+    CallerAway,
+    CallerBack,
+    /// The callee's phone sends and hears nothing, and may be back in a moment.
+    CalleeAway,
     /// What `play` was asked for has been heard to its end.
     Played,
     CalleeRinging(Who),
@@ -149,8 +182,8 @@ pub enum Event {
 impl Call {
     /// Accepts an INVITE: negotiates and answers in this turn. `offer` is empty for a delayed
     /// offer (RFC 3264 §5). A refusal is answered here too, and `Released` follows.
-    pub fn accept(leg: LegId, socket: Socket, ssrc: u32, session: u64, offer: &[u8]) -> Self {
-        let mut call = Self::answering(Leg::new(leg, socket, ssrc, session));
+    pub fn accept(leg: LegId, outfit: Outfit, offer: &[u8]) -> Self {
+        let mut call = Self::answering(Leg::new(leg, outfit));
         match call.caller.answer(offer) {
             Ok(body) => {
                 call.outputs.push_back(Output::Sip(Sip::Respond { leg, status: 200, body: Some(body) }));
@@ -166,21 +199,16 @@ impl Call {
 
     /// Answers a page's offer. The call is up once the page may have the answer ([`Call::confirm`]).
     /// There is none if the offer is refused.
-    pub fn accept_web(
-        leg: LegId,
-        socket: Socket,
-        ssrc: u32,
-        session: u64,
-        offer: &[u8],
-    ) -> Result<(Self, Bytes), Refusal> {
-        let mut call = Self::answering(Leg::new(leg, socket, ssrc, session).on(Signalling::Web));
-        let answer = call.renew(offer)?;
+    pub fn accept_web(leg: LegId, outfit: Outfit, offer: &[u8]) -> Result<(Self, Bytes), Refusal> {
+        let mut call = Self::answering(Leg::new(leg, outfit).on(Signalling::Web));
+        let answer = call.agree_with_page(offer)?;
         Ok((call, answer))
     }
 
     fn answering(caller: Leg) -> Self {
         Self {
             caller,
+            keypad: Keypad::default(),
             phase: Phase::Answering,
             callee: None,
             playing: None,
@@ -201,7 +229,14 @@ impl Call {
 
     /// A page offers anew: it was loaded again, or its network changed. What was agreed before
     /// stands if the offer is refused.
-    pub fn renew(&mut self, offer: &[u8]) -> Result<Bytes, Refusal> {
+    pub fn renew(&mut self, offer: &[u8], fresh: Option<IceCredentials>) -> Result<Bytes, Refusal> {
+        if let Some(fresh) = fresh {
+            self.caller.provide(fresh);
+        }
+        self.agree_with_page(offer)
+    }
+
+    fn agree_with_page(&mut self, offer: &[u8]) -> Result<Bytes, Refusal> {
         // RFC 3264 §5 lets an INVITE come without an offer; a page has no ACK to answer ours in.
         if offer.is_empty() {
             return Err(Refusal::Malformed);
@@ -210,6 +245,14 @@ impl Call {
         let answer = self.caller.answer(offer)?;
         self.agreed_anew(Side::Caller, was);
         Ok(answer)
+    }
+
+    /// Fresh credentials for a leg on the shared port, before it answers anew.
+    pub fn provide(&mut self, leg: LegId, fresh: impl FnOnce() -> IceCredentials) {
+        let side = if leg == self.caller.id() { Side::Caller } else { Side::Callee };
+        if let Some(leg) = self.side_mut(side).filter(|leg| leg.socket().id == SocketId::SHARED) {
+            leg.provide(fresh());
+        }
     }
 
     pub fn caller_leg(&self) -> LegId {
@@ -254,16 +297,96 @@ impl Call {
     }
 
     /// Rings somebody while the caller goes on hearing what is played.
-    pub fn ring(&mut self, who: Who, leg: LegId, socket: Socket, ssrc: u32, session: u64, ring: Ring) {
+    pub fn ring(&mut self, who: Who, leg: LegId, mut outfit: Outfit, ring: Ring) {
         if self.phase == Phase::Over || self.callee.is_some() {
-            self.outputs.push_back(Output::Unused(socket));
+            self.outputs.push_back(Output::Unused(outfit.socket));
             return self.tell(Event::CalleeRefused(who, Cause::Congestion.status()));
         }
-        let mut leg = Leg::new(leg, socket, ssrc, session);
+        // What the caller speaks comes first: then nothing needs to be transcoded.
+        if let Some(spoken) = self.caller.codec() {
+            outfit.codecs.sort_by_key(|codec| *codec != spoken);
+        }
+        let mut leg = Leg::new(leg, outfit);
         let body = leg.offer();
         self.outputs.push_back(Output::Sip(Sip::Invite { leg: leg.id(), ring, body }));
-        self.callee = Some(Callee { who, leg, state: CalleeState::Ringing });
+        self.callee = Some(Callee {
+            who,
+            leg,
+            state: CalleeState::Ringing,
+            presence: Presence::Here,
+            voice: Voice::Heard,
+        });
         self.patch_caller();
+    }
+
+    /// An agent takes the call on a standing leg: no handshake, one patch.
+    pub fn join(&mut self, agent: AgentId, leg: Box<Leg>) {
+        if self.phase == Phase::Over || self.callee.is_some() {
+            return self.outputs.push_back(Output::Free(agent, leg));
+        }
+        let who = Who::Agent(agent);
+        self.callee = Some(Callee {
+            who: who.clone(),
+            leg: *leg,
+            state: CalleeState::Talking,
+            presence: Presence::Here,
+            voice: Voice::Heard,
+        });
+        self.put_through(who);
+    }
+
+    /// The callee's page is gone, and may be back in a moment: the caller hears music meanwhile.
+    pub fn step_away(&mut self) {
+        self.set_presence(Presence::Away);
+    }
+
+    pub fn come_back(&mut self) {
+        self.set_presence(Presence::Here);
+    }
+
+    /// A phone that went away does not come back any more.
+    pub fn give_up_callee(&mut self) {
+        if let Some(callee) = self.callee.as_ref().filter(|callee| callee.presence == Presence::Away) {
+            self.lost(callee.leg.id(), Cause::PeerLost, Hangup::Owed);
+        }
+    }
+
+    fn set_presence(&mut self, presence: Presence) {
+        if let Some(callee) = self.callee.as_mut().filter(|c| c.presence != presence) {
+            callee.presence = presence;
+            self.patch_both();
+        }
+    }
+
+    /// The callee's page offers anew on its standing leg.
+    pub fn renew_callee(&mut self, offer: &[u8], fresh: IceCredentials) -> Result<Bytes, Refusal> {
+        let callee = self.callee.as_mut().ok_or(Refusal::Unasked)?;
+        callee.leg.provide(fresh);
+        let before = callee.leg.certificate();
+        let answer = callee.leg.answer(offer)?;
+        if callee.leg.certificate() != before {
+            // Another connection: nothing is heard before its handshake.
+            callee.presence = Presence::Away;
+        }
+        self.open(Side::Callee);
+        self.patch_both();
+        Ok(answer)
+    }
+
+    /// Whether the caller is to hear the callee.
+    pub fn set_voice(&mut self, voice: Voice) {
+        if let Some(callee) = &mut self.callee {
+            callee.voice = voice;
+            self.patch_both();
+        }
+    }
+
+    /// Presses keys toward the caller.
+    pub fn press(&mut self, keys: Vec<Key>) {
+        if self.is_talking() {
+            let leg = self.caller.id();
+            self.media(media::Command::Press { leg, keys });
+        }
     }
 
     /// Stops ringing. Nothing is told: whoever withdraws knows.
@@ -296,6 +419,13 @@ impl Call {
         }
     }
 
+    /// Nothing more of it is wanted.
+    pub fn finish_recording(&mut self) {
+        if let Some(recording) = self.recording.take() {
+            self.media(media::Command::Finish { recording });
+        }
+    }
+
     pub fn mask(&mut self, masking: Masking) {
         if let Some(recording) = self.recording {
             self.media(media::Command::Mask { recording, masking });
@@ -312,7 +442,7 @@ impl Call {
         self.end(release);
     }
 
-    pub fn handle_sip(&mut self, event: sip::Event) {
+    pub fn handle_sip(&mut self, now: Mono, event: sip::Event) {
         match event {
             sip::Event::Invited { .. } | sip::Event::Registered { .. } => {}
             sip::Event::Cancelled { .. } => self.end(Release::new(Party::Caller, Cause::Cancelled)),
@@ -338,7 +468,7 @@ impl Call {
             sip::Event::Reanswered { .. } | sip::Event::Rerefused { .. } => {}
             sip::Event::Informed { leg, request } => {
                 if let (true, Some(key)) = (leg == self.caller.id(), leg::key_of_info(&request)) {
-                    self.tell(Event::Key(key));
+                    self.pressed(now, Way::Info, key);
                 }
             }
             sip::Event::Ended { leg, by: Ending::Bye(_) } => self.lost(leg, Cause::Normal, Hangup::Done),
@@ -346,10 +476,35 @@ impl Call {
         }
     }
 
-    pub fn handle_media(&mut self, event: media::Event) {
+    pub fn handle_media(&mut self, now: Mono, event: media::Event) {
         match event {
-            media::Event::Digit { leg, key } if leg == self.caller.id() => self.tell(Event::Key(key)),
-            media::Event::Silent { leg, since } if leg == self.caller.id() => self.tell(Event::Silent(since)),
+            media::Event::Digit { leg, key } if leg == self.caller.id() => {
+                self.pressed(now, Way::Audio, key);
+            }
+            media::Event::Silent { leg, since } => {
+                self.tell_of(leg, |talker, _| Event::Silent(talker, since));
+            }
+            media::Event::Audible { leg } => self.tell_of(leg, |talker, _| Event::SilenceOver(talker)),
+            media::Event::Quality { leg, quality } => {
+                self.tell_of(leg, |talker, kind| Event::Fared(talker, kind, quality));
+            }
+            // Without keys a phone cannot be heard, whatever its signalling says.
+            media::Event::Unsecured { leg } if self.signalling_of(leg) != Some(Signalling::Web) => {
+                self.lost(leg, Cause::PeerLost, Hangup::Owed);
+            }
+            // A page that is loaded again offers anew in a moment, as does a browser's phone on
+            // another network; and a browser that hangs up closes its path before its BYE comes.
+            media::Event::Unsecured { leg } | media::Event::Lost { leg } => match self.signalling_of(leg) {
+                Some(_) if leg == self.caller.id() => self.tell(Event::CallerAway),
+                Some(Signalling::Web) => self.step_away(),
+                Some(Signalling::Sip) => {
+                    self.step_away();
+                    self.tell(Event::CalleeAway);
+                }
+                None => {}
+            },
+            media::Event::Secured { leg } if self.is_callee(leg) => self.come_back(),
+            media::Event::Secured { leg } if leg == self.caller.id() => self.tell(Event::CallerBack),
             media::Event::Played { play } => {
                 if let Some(playing) = self.playing.take_if(|p| p.play == play)
                     && playing.tells
@@ -358,6 +513,12 @@ impl Call {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn pressed(&mut self, now: Mono, way: Way, key: Key) {
+        if self.keypad.press(now, way, key) == Press::New {
+            self.tell(Event::Key(key));
         }
     }
 
@@ -399,6 +560,10 @@ impl Call {
         callee.state = CalleeState::Talking;
         let who = callee.who.clone();
         self.open(Side::Callee);
+        self.put_through(who);
+    }
+
+    fn put_through(&mut self, who: Who) {
         self.stop();
         self.patch_both();
         self.rewire_recording();
@@ -429,6 +594,10 @@ impl Call {
         if self.is_talking() {
             self.patch_both();
         }
+        // Who listens only is not missed.
+        if let Some(leg) = self.side(side).filter(|leg| !leg.is_heard()).map(Leg::id) {
+            self.tell_of(leg, |talker, _| Event::SilenceOver(talker));
+        }
         self.tell_parking(was);
     }
 
@@ -457,11 +626,10 @@ impl Call {
             return;
         }
         self.phase = Phase::Over;
+        // Before its legs go: what they said last still waits in their buffers.
+        self.finish_recording();
         self.drop_callee(Some(release));
         self.stop();
-        if let Some(recording) = self.recording.take() {
-            self.media(media::Command::Finish { recording });
-        }
         self.outputs.push_back(surrender(&self.caller));
         self.tell(Event::Released(release));
     }
@@ -474,7 +642,13 @@ impl Call {
         if callee.state != CalleeState::Ringing {
             self.rewire_recording();
         }
-        self.outputs.push_back(surrender(&callee.leg));
+        match (callee.who, callee.leg.signalling()) {
+            (Who::Agent(agent), Signalling::Web) => {
+                self.patch(callee.leg.id(), vec![]);
+                self.outputs.push_back(Output::Free(agent, Box::new(callee.leg)));
+            }
+            _ => self.outputs.push_back(surrender(&callee.leg)),
+        }
     }
 
     fn move_callee(&mut self, from: CalleeState, to: CalleeState) {
@@ -545,8 +719,10 @@ impl Call {
         let Some(callee) = &self.callee else { return self.patch_caller() };
         let (caller, agent) = (self.caller.id(), callee.leg.id());
         let held = callee.state == CalleeState::Held;
+        let callee_voice = callee.voice;
         // A phone that holds by `inactive` or by `recvonly` sends nothing to be heard.
-        let silent = held || !callee.leg.is_heard();
+        let away = callee.presence == Presence::Away;
+        let silent = held || away || !callee.leg.is_heard();
         if silent && self.playing.is_none() {
             if let Some(music) = self.hold_music.clone() {
                 self.start(music, Repeat::Forever, false);
@@ -554,7 +730,8 @@ impl Call {
             self.patch_caller();
         } else if !silent {
             self.stop();
-            self.patch(caller, vec![Source::Leg(agent)]);
+            let heard = callee_voice == Voice::Heard;
+            self.patch(caller, if heard { vec![Source::Leg(agent)] } else { vec![] });
         }
         let to_agent = if held { vec![] } else { vec![Source::Leg(caller)] };
         self.patch(agent, to_agent);
@@ -573,6 +750,11 @@ impl Call {
 
     fn talking_leg(&self) -> Option<LegId> {
         self.callee.as_ref().filter(|c| c.state != CalleeState::Ringing).map(|c| c.leg.id())
+    }
+
+    fn signalling_of(&self, leg: LegId) -> Option<Signalling> {
+        let side = if leg == self.caller.id() { Side::Caller } else { Side::Callee };
+        self.side(side).filter(|side| side.id() == leg).map(Leg::signalling)
     }
 
     fn is_callee(&self, leg: LegId) -> bool {
@@ -595,6 +777,20 @@ impl Call {
 
     fn media(&mut self, command: media::Command) {
         self.outputs.push_back(Output::Media(command));
+    }
+
+    /// Something of a leg, in the name of who speaks on it.
+    fn tell_of(&mut self, leg: LegId, event: impl FnOnce(Talker, LegKind) -> Event) {
+        let callee = self.callee.as_ref().filter(|callee| callee.leg.id() == leg);
+        let (talker, leg) = match callee {
+            _ if leg == self.caller.id() => (Talker::Caller, &self.caller),
+            Some(Callee { who: Who::Agent(_), leg, .. }) => (Talker::Agent, leg),
+            Some(Callee { who: Who::Outside(_), leg, .. }) => (Talker::Outside, leg),
+            None => return,
+        };
+        let shared = leg.socket().id == SocketId::SHARED;
+        let kind = if shared { LegKind::WebRtc } else { LegKind::Rtp };
+        self.tell(event(talker, kind));
     }
 
     fn tell(&mut self, event: Event) {

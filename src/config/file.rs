@@ -13,7 +13,8 @@ use crate::acd::Level;
 use crate::acd::agent::Initial;
 use crate::acd::{Formula, Strategy};
 use crate::base::{AgentId, BrandId, E164, FlowId, Language, QueueId, SkillId, TrunkId};
-use crate::config::Scope;
+use crate::call::recording::Format;
+use crate::config::{Scope, Srtp};
 use crate::journey::Topic;
 
 /// One section whose keys are all optional, and how a later one is laid over it.
@@ -65,10 +66,20 @@ section! {
         advertised: std::net::IpAddr,
         /// `FIRST-LAST`
         ports: String,
+        /// The port of all WebRTC legs of the first media thread; the others have those above it.
+        web_port: u16,
+        /// Best first: `opus`, `g722`, `pcma`, `pcmu`.
+        codecs: Vec<String>,
+        /// STUN and TURN servers handed to browsers.
+        ice_servers: Vec<IceServer>,
         /// Media threads; 0 is one per core.
         shards: u16,
         /// A caller from whom no RTP came for so many seconds is released; 0 is never.
         silence_s: u64,
+        /// `wav` or `opus`.
+        recording_format: Format,
+        /// With less free space for recordings there is an alarm; 0 is never.
+        recording_min_free_mib: u64,
     }
 }
 
@@ -127,6 +138,16 @@ section! {
     }
 }
 
+/// One of `[media] ice_servers`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IceServer {
+    /// `stun:HOST:PORT`, `turn:HOST:PORT?transport=tcp`, `turns:…`
+    pub urls: Vec<String>,
+    /// Of a TURN server: the secret it shares with us (coturn's `static-auth-secret`).
+    pub secret_file: Option<PathBuf>,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Brand {
@@ -154,6 +175,9 @@ pub struct Trunk {
     /// Believe P-Asserted-Identity (RFC 3325).
     #[serde(default)]
     pub trust_identity: bool,
+    /// How audio is protected on calls out, and whether it has to be on calls in.
+    #[serde(default)]
+    pub srtp: Srtp,
 }
 
 fn zero() -> String {
@@ -242,6 +266,9 @@ pub struct Queue {
     /// Where a contact goes that was not served: another queue. Without it its flow goes on.
     pub overflow: Option<QueueId>,
     pub calendar: Option<String>,
+    /// Record from the agent's answer on, where the number does not from the caller's.
+    #[serde(default)]
+    pub record: bool,
     /// The phone rings this long after the offer at the latest.
     #[serde(default = "pop_grace")]
     pub pop_grace_ms: u64,
@@ -272,6 +299,9 @@ pub struct Agent {
     pub initial: Initial,
     /// The user name its phone registers with, or a `sip:` URI where it is always found.
     pub phone: Option<String>,
+    /// How audio toward the phone is protected.
+    #[serde(default)]
+    pub srtp: Srtp,
     /// MD5 of `user:realm:password`, hexadecimal; from `baton hash --for sip`.
     pub sip_ha1: Option<String>,
     /// SHA-256 of the same.

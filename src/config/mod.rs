@@ -14,8 +14,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::acd;
-use crate::base::{AgentId, BrandId, E164, FlowId, Language, NumberPlan, QueueId, TrunkId};
+use crate::base::{
+    AgentId, BrandId, Codec, E164, Fingerprint, FlowId, Language, NumberPlan, Pii, QueueId, TrunkId,
+};
+use crate::call::recording::Format;
 use crate::ivr::flow::Flow;
 use crate::journey::Topics;
 use crate::sip::Transport;
@@ -70,8 +75,21 @@ pub struct Media {
     /// First and last RTP port.
     pub ports: (u16, u16),
     pub shards: u16,
+    /// The first shard's port for WebRTC; the others have those above it. Zero: any.
+    pub web_port: u16,
+    /// Of each shard, where peers reach that port: known once it is bound.
+    pub web: Vec<SocketAddr>,
+    /// Of our certificate for DTLS, made at start. Without one, only plain RTP is spoken.
+    pub fingerprint: Option<Fingerprint>,
+    /// STUN and TURN servers for browsers.
+    pub ice_servers: Vec<IceServer>,
+    /// What is offered, the best first.
+    pub codecs: Vec<Codec>,
     /// A caller from whom no RTP came for this long is released. Zero: never.
     pub silence: Duration,
+    pub recording_format: Format,
+    /// Octets that are to be free for recordings.
+    pub recording_floor: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -127,6 +145,7 @@ pub struct Trunk {
     pub numbers: NumberPlan,
     /// Whether P-Asserted-Identity (RFC 3325) is believed.
     pub trust_identity: bool,
+    pub srtp: Srtp,
 }
 
 /// A number people dial.
@@ -171,6 +190,8 @@ pub struct Queue {
     /// How often a waiting caller is told its place in line.
     pub announce_every: Option<Duration>,
     pub overflow: OverflowTarget,
+    /// From the agent's answer on.
+    pub record: bool,
     /// How long after the offer the phone rings at the latest.
     pub pop_grace: Duration,
     pub hours: Option<Arc<Calendar>>,
@@ -189,12 +210,40 @@ pub struct Agent {
     pub acd: acd::agent::Spec,
     pub name: String,
     pub phone: Phone,
+    /// Toward the phone, unless it is a browser's.
+    pub srtp: Srtp,
     /// Argon2id in PHC form. `None`: no desktop may log in.
     pub password: Option<String>,
 }
 
+/// A STUN or TURN server for browsers behind strict firewalls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IceServer {
+    pub urls: Vec<String>,
+    /// Shared with the TURN server, which derives the same passwords from it.
+    pub secret: Option<Pii<String>>,
+}
+
+/// What protects the audio of a trunk or phone. What a peer offers is answered in kind; this is
+/// what we offer, and whether less will do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Srtp {
+    /// Nothing, unless the peer wants it.
+    #[default]
+    Off,
+    /// Keys are offered, but it goes without.
+    Optional,
+    /// Keys in the signalling (RFC 4568) are offered, and less is refused.
+    Sdes,
+    /// Keys by DTLS (RFC 5763) are offered, and less is refused.
+    Dtls,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Phone {
+    /// The desktop itself: its standing WebRTC leg.
+    Softphone,
     /// Registers with this account.
     Account { user: String, ha1: Ha1 },
     /// Is always found at this URI.

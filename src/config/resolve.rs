@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::acd;
-use crate::base::{AgentId, BrandId, E164, FlowId, Language, NumberPlan, QueueId, SkillId, TrunkId};
+use crate::base::{
+    AgentId, BrandId, Codec, E164, FlowId, Language, NumberPlan, Pii, QueueId, SkillId, TrunkId,
+};
 use crate::ivr::flow::{self, Flow, Segment, Surroundings};
 use crate::journey::Topics;
 use crate::sip::Transport;
@@ -18,8 +20,8 @@ use crate::sip::auth::Ha1;
 use super::fault::{Fault, Source};
 use super::file::{self, Written};
 use super::{
-    Agent, ApiKey, Calendar, ClickToCall, Config, Connector, Destination, Entrance, Http, Media, Node,
-    Number, OverflowTarget, Phone, Queue, Security, Sip, Speech, Store, Tls, Trunk,
+    Agent, ApiKey, Calendar, ClickToCall, Config, Connector, Destination, Entrance, Http, IceServer, Media,
+    Node, Number, OverflowTarget, Phone, Queue, Security, Sip, Speech, Store, Tls, Trunk,
 };
 
 /// What a configuration consists of.
@@ -116,6 +118,15 @@ impl Resolver<'_> {
         let connectors = self.connectors(written);
         let queues = self.queues(written);
         let agents = self.agents(written, &queues, sip.as_ref().map_or("baton", |sip| &sip.realm));
+        let softphones = agents.values().any(|agent| agent.phone == Phone::Softphone);
+        if softphones && media.as_ref().is_some_and(|media| media.shards != 1) {
+            // A standing leg and the call it takes must share a thread.
+            self.section(
+                "media",
+                "shards",
+                "desktops' softphones need all calls on one thread: leave it at 1",
+            );
+        }
         let flows = self.flows(written, speech.as_ref(), &connectors);
         let numbers = self.numbers(written, &flows, &brands);
         let click_to_call = self.click_to_call(written, &flows, &brands);
@@ -183,9 +194,59 @@ impl Resolver<'_> {
             address,
             advertised: written.advertised,
             ports: ports?,
-            shards: written.shards.unwrap_or(0),
+            shards: written.shards.unwrap_or(1),
+            web_port: written.web_port.unwrap_or(30_000),
+            web: vec![],
+            fingerprint: None,
+            codecs: self.codecs(written),
+            ice_servers: self.ice_servers(written),
             silence: Duration::from_secs(written.silence_s.unwrap_or(60)),
+            recording_format: written.recording_format.unwrap_or_default(),
+            recording_floor: written.recording_min_free_mib.unwrap_or(1024).saturating_mul(1 << 20),
         })
+    }
+
+    fn codecs(&mut self, written: &file::Media) -> Vec<Codec> {
+        let Some(names) = &written.codecs else { return Codec::ALL.to_vec() };
+        let mut codecs = vec![];
+        for name in names {
+            match Codec::named(name) {
+                Some(codec) if !codecs.contains(&codec) => codecs.push(codec),
+                Some(_) => self.section("media", "codecs", "one of them is named twice"),
+                None => self.section("media", "codecs", "known are opus, g722, pcma and pcmu"),
+            }
+        }
+        if !codecs.iter().any(|codec| matches!(codec, Codec::Pcma | Codec::Pcmu)) {
+            self.section("media", "codecs", "every telephone speaks pcma or pcmu: leave one of them in");
+        }
+        codecs
+    }
+
+    fn ice_servers(&mut self, written: &file::Media) -> Vec<IceServer> {
+        let mut servers = vec![];
+        for server in written.ice_servers.iter().flatten() {
+            let known = |url: &String| {
+                ["stun:", "stuns:", "turn:", "turns:"].iter().any(|scheme| url.starts_with(scheme))
+            };
+            if server.urls.is_empty() || !server.urls.iter().all(known) {
+                self.section(
+                    "media",
+                    "ice_servers",
+                    "each needs urls such as stun:HOST:3478 or turns:HOST:5349",
+                );
+            }
+            let path = server.secret_file.as_ref().map(|path| self.path(path.clone()));
+            let secret = match path.map(|path| self.disk.secret(&path)) {
+                Some(Err(why)) => {
+                    self.section("media", "ice_servers", &why);
+                    None
+                }
+                Some(Ok(secret)) => Some(secret),
+                None => None,
+            };
+            servers.push(IceServer { urls: server.urls.clone(), secret: secret.map(Pii::new) });
+        }
+        servers
     }
 
     fn http(&mut self, written: &file::Http) -> Http {
@@ -280,6 +341,7 @@ impl Resolver<'_> {
                     international_prefix: trunk.international_prefix.clone(),
                 },
                 trust_identity: trunk.trust_identity,
+                srtp: trunk.srtp,
             };
             if trunks.insert(trunk.id.clone(), resolved).is_some() {
                 self.twice(row, "id", trunk.id.as_str());
@@ -361,6 +423,7 @@ impl Resolver<'_> {
                     .then(|| Duration::from_secs(queue.announce_every_s)),
                 overflow,
                 hours,
+                record: queue.record,
                 pop_grace: Duration::from_millis(queue.pop_grace_ms),
             };
             if queues.insert(queue.id.clone(), resolved).is_some() {
@@ -466,6 +529,7 @@ impl Resolver<'_> {
                 },
                 name: agent.name.clone().unwrap_or_else(|| agent.id.to_string()),
                 phone,
+                srtp: agent.srtp,
                 password,
             };
             if agents.insert(agent.id.clone(), resolved).is_some() {
@@ -478,12 +542,14 @@ impl Resolver<'_> {
     fn phone(&mut self, row: Row, agent: &file::Agent, realm: &str) -> Option<Phone> {
         let phone = agent.phone.clone().unwrap_or_else(|| agent.id.to_string());
         if phone == "softphone" {
-            self.row(
-                row,
-                "phone",
-                "the softphone of the desktop is not built yet; name an account or a sip: URI",
-            );
-            return None;
+            if agent.password.is_none() && agent.password_file.is_none() {
+                self.row(
+                    row,
+                    "phone",
+                    "a softphone is part of the desktop, which needs a password to log in",
+                );
+            }
+            return Some(Phone::Softphone);
         }
         if phone.starts_with("sip:") {
             if crate::sip::Uri::parse(phone.clone().into()).is_err() {

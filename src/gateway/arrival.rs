@@ -16,34 +16,36 @@ impl Gateway {
     /// A new call: routed, answered and looked up in one turn.
     pub(super) fn invited(&mut self, now: Now, leg: LegId, peer: &Peer, invite: &Request) {
         self.counters.calls += 1;
-        let (arrival, unknown) = match peer {
+        let (arrival, unknown, srtp) = match peer {
             Peer::Trunk(trunk) => {
                 let Some(trunk) = self.config.trunks.get(trunk) else {
                     return self.refuse(now, leg, Cause::Forbidden);
                 };
                 let identity = if trunk.trust_identity { Identity::Asserted } else { Identity::Claimed };
-                (route::read(invite, &trunk.numbers, identity), Cause::UnknownNumber)
+                (route::read(invite, &trunk.numbers, identity), Cause::UnknownNumber, trunk.srtp)
             }
             // Calls out are default-deny, and no destination is granted to agents yet; a number of
             // our own they may try. Who is at their phone is no customer.
-            Peer::Agent(_) => {
+            Peer::Agent(agent) => {
+                let srtp = self.config.agents.get(agent).map(|agent| agent.srtp).unwrap_or_default();
                 let dialled = invite.uri.number().and_then(|number| number.parse().ok());
-                (Arrival { caller: None, dialled }, Cause::Forbidden)
+                (Arrival { caller: None, dialled }, Cause::Forbidden, srtp)
             }
         };
         let number = arrival.dialled.as_ref().and_then(|dialled| self.config.numbers.get(dialled)).cloned();
         let Some(number) = number else {
             return self.refuse(now, leg, unknown);
         };
-        let Some(socket) = self.stock.take_for_call() else {
+        let Some(outfit) = self.outfit_for_call(&invite.body, srtp) else {
             tracing::warn!("no socket in stock for a new call");
             return self.refuse(now, leg, Cause::Congestion);
         };
-        self.outputs.push_back(Output::Take(socket));
+        self.taken(outfit.socket);
+        let shard = outfit.socket.shard;
         let (id, call_id) = (self.mint.contact(now.wall), self.mint.call(now.wall));
-        let call = Call::accept(leg, socket, self.mint.u32(), self.mint.u64() >> 16, &invite.body);
+        let call = Call::accept(leg, outfit, &invite.body);
         let Number { number, entrance } = number;
-        let mut contact = Contact::new(id, call_id, &entrance, call, socket.shard, now);
+        let mut contact = Contact::new(id, call_id, &entrance, call, shard, now);
         contact.caller = arrival.caller;
         let values = pop::values(&contact, now.wall, &self.config.topics);
         contact.flow = Some(Interpreter::new(entrance.flow, entrance.language, values));

@@ -13,14 +13,19 @@ impl Gateway {
     /// The call is over: everybody who has a part in it is told, and the record is closed.
     pub(super) fn released(&mut self, now: Now, id: ContactId, release: Release) {
         let Some(contact) = self.contacts.get_mut(&id) else { return };
-        let place = std::mem::replace(&mut contact.place, Place::Over);
         contact.timeline.end(now.mono);
+        self.follow_stage(now.mono, id);
+        let Some(contact) = self.contacts.get_mut(&id) else { return };
+        let place = std::mem::replace(&mut contact.place, Place::Over);
         contact.release = Some(release);
+        contact.end_recording(now.mono);
         contact.tell_flow(now, ivr::Input::HungUp);
         let (leg, shard) = (contact.call.caller_leg(), contact.shard);
         self.legs.remove(&leg);
         self.pages.remove(&contact.call_id);
         contact.unconfirmed_until = None;
+        contact.page_gone_until = None;
+        contact.phone_gone_until = None;
         self.stock.call_over(shard);
         match place {
             Place::Queued(_) | Place::Offered { .. } => {
@@ -67,7 +72,10 @@ impl Gateway {
     pub(super) fn forget_if_done(&mut self, id: ContactId) {
         let Some(contact) = self.contacts.get(&id) else { return };
         let held = |agent| self.holding.get(agent) == Some(&id);
-        if !contact.call.is_over() || contact.hops.last().is_some_and(|hop| held(&hop.agent)) {
+        if !contact.call.is_over()
+            || contact.awaits_disk()
+            || contact.hops.last().is_some_and(|hop| held(&hop.agent))
+        {
             return;
         }
         if let Some(at) = contact.deadline {

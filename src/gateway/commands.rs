@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::acd;
-use crate::base::{AgentId, ContactId, Now};
-use crate::call::Answering;
+use crate::base::{AgentId, ContactId, Key, Now};
+use crate::call::recording::{Recording, State, Wish};
 use crate::call::release::{Cause, Party, Release};
+use crate::call::{Answering, Voice};
 use crate::cti::{self, JourneyEnd, Push, Refusal, Request, Wanted};
 
 use super::Gateway;
@@ -15,6 +16,8 @@ use super::desk::ConnectionId;
 /// Notes an agent may leave on one contact, and their longest in bytes.
 const MOST_NOTES: usize = 50;
 const LONGEST_NOTE: usize = 4096;
+/// Keys of one command.
+const MOST_KEYS: usize = 32;
 
 impl Gateway {
     pub(super) fn on_said(&mut self, now: Now, connection: ConnectionId, command: cti::Command) {
@@ -37,11 +40,27 @@ impl Gateway {
         match request {
             Request::SetState { state, reason } => self.wish(now, agent, state, reason),
             Request::Displayed { contact, version } => self.displayed(now, agent, contact, version),
+            Request::Sdp { sdp } => self.on_softphone_offer(now, agent, &sdp),
+            Request::Mute { contact, on } => {
+                let voice = if on { Voice::Muted } else { Voice::Heard };
+                self.talking(agent, contact).map(|contact| contact.call.set_voice(voice))
+            }
+            Request::Dtmf { contact, keys } => {
+                if keys.is_empty() || keys.len() > MOST_KEYS {
+                    return Err(Refusal::TooLong);
+                }
+                let keys: Result<Vec<Key>, _> = keys.chars().map(Key::try_from).collect();
+                let keys = keys.map_err(|_| Refusal::Unknown)?;
+                self.talking(agent, contact).map(|contact| contact.call.press(keys))
+            }
             Request::Answer { contact } => {
                 let ring = match self.theirs(agent, contact)?.place {
                     Place::Offered { ring, .. } => ring,
                     _ => return Err(Refusal::NotNow),
                 };
+                if self.is_softphone(agent) {
+                    return self.pick_up(agent, contact);
+                }
                 if ring == RingState::Rung {
                     return Err(Refusal::AnswerAtThePhone);
                 }
@@ -67,6 +86,27 @@ impl Gateway {
                     return Err(Refusal::TooLong);
                 }
                 contact.notes.push(cti::Note { agent: agent.clone(), at: now.wall, text });
+                let id = contact.id;
+                self.store(now, id);
+                Ok(())
+            }
+            Request::RecordPause { contact } => {
+                let contact = self.talking(agent, contact)?;
+                let running = contact.recording.as_ref().filter(|it| it.state() == State::Recording);
+                if !running.ok_or(Refusal::NotNow)?.has_room() {
+                    return Err(Refusal::NotNow);
+                }
+                contact.mask(now.mono, Wish::Pause);
+                let id = contact.id;
+                self.store(now, id);
+                Ok(())
+            }
+            Request::RecordResume { contact } => {
+                let contact = self.talking(agent, contact)?;
+                if !contact.recording.as_ref().is_some_and(Recording::is_paused) {
+                    return Err(Refusal::NotNow);
+                }
+                contact.unmask(now.mono, Wish::Pause);
                 let id = contact.id;
                 self.store(now, id);
                 Ok(())

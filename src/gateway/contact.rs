@@ -14,7 +14,9 @@ use crate::base::{
     Wall,
 };
 use crate::call::Call;
+use crate::call::audio::{self, Audio};
 use crate::call::record::{Segment, Stage, Timeline};
+use crate::call::recording::{Kept, Recording};
 use crate::call::release::Release;
 use crate::config::Entrance;
 use crate::cti::{Hop, JourneyEnd, Note, Outcome, ScreenPop, Stop};
@@ -22,7 +24,7 @@ use crate::ivr::interpreter::Interpreter;
 use crate::ivr::{self, StepReport};
 use crate::journey::handoff::Binding;
 use crate::journey::{Confidence, Dossier, Identifier, Topics};
-use crate::media::{Prompt, RecordingId, Repeat};
+use crate::media::{Prompt, Repeat};
 
 /// Stops kept of a caller's path; a caller who goes in circles loses the oldest.
 const LONGEST_PATH: usize = 100;
@@ -61,10 +63,15 @@ pub struct Contact {
     pub hops: Vec<Hop>,
     pub notes: Vec<Note>,
     pub timeline: Timeline,
+    pub audio: Audio,
+    /// When the agent's desk may be told again how it sounds.
+    pub fares_at: Option<Mono>,
     pub hearing: Hearing,
     pub awaiting: Awaiting,
     pub music: Option<Arc<[Arc<Prompt>]>>,
-    pub recording: Option<RecordingId>,
+    pub recording: Option<Recording>,
+    /// How long its record waits for the disk, once the call is over.
+    pub disk_until: Option<Mono>,
     pub release: Option<Release>,
     pub disposition: Option<Filed>,
     /// The journey that this call's own IVR steps belong to.
@@ -78,6 +85,10 @@ pub struct Contact {
     pub revision: u32,
     /// A page's call that has not been confirmed by then never will be.
     pub unconfirmed_until: Option<Mono>,
+    /// The caller's page went away: until when it may come back.
+    pub page_gone_until: Option<Mono>,
+    /// The path of the agent's phone is lost: until then it may come back, or hang up by itself.
+    pub phone_gone_until: Option<Mono>,
     /// When the contact next wants `handle_timeout`, as registered.
     pub deadline: Option<Mono>,
     pub shard: u16,
@@ -232,10 +243,13 @@ impl Contact {
             hops: vec![],
             notes: vec![],
             timeline: Timeline::new(now, Stage::Ivr),
+            audio: Audio::new(now),
+            fares_at: None,
             hearing: Hearing::Nothing,
             awaiting: Awaiting::default(),
             music: None,
             recording: None,
+            disk_until: None,
             release: None,
             disposition: None,
             ivr_journey: format!("ivr-{id}"),
@@ -245,6 +259,8 @@ impl Contact {
             looked_up: LookUp::Awaited,
             revision: 0,
             unconfirmed_until: None,
+            page_gone_until: None,
+            phone_gone_until: None,
             deadline: None,
             shard,
         }
@@ -353,7 +369,10 @@ impl Contact {
             _ => (None, None),
         };
         let flow = self.flow.as_ref().and_then(Interpreter::poll_timeout);
-        [announce, ring, flow, self.unconfirmed_until].into_iter().flatten().min()
+        let page = [self.unconfirmed_until, self.page_gone_until, self.phone_gone_until];
+        let unmask = self.recording.as_ref().and_then(Recording::poll_timeout);
+        let disk = self.disk_until.filter(|_| self.awaits_disk());
+        [announce, ring, flow, unmask, disk].into_iter().chain(page).flatten().min()
     }
 
     /// Whether the agent saw the newest pop before answering.
@@ -390,8 +409,10 @@ impl Contact {
                 ms: self.timeline.length_ms(now.mono),
                 segments: self.timeline.segments(now.mono),
                 release: self.release,
-                recording: self.recording.map(recording_file),
             }],
+            recordings: self.recording.iter().map(|it| it.kept(self.call_id, now.mono)).collect(),
+            audio: self.audio.kept(),
+            audio_faults: self.audio.faults(now.mono),
             queue: self.queue.clone(),
             unserved: self.unserved.clone(),
             path: self.path.iter().cloned().collect(),
@@ -402,11 +423,6 @@ impl Contact {
             disposition: self.disposition.clone(),
         }
     }
-}
-
-/// The name of a recording's file within the recordings directory.
-pub fn recording_file(recording: RecordingId) -> String {
-    format!("{:016x}.wav", recording.0)
 }
 
 /// What is kept of a contact for good: one per contact, rewritten as it grows.
@@ -422,6 +438,11 @@ pub struct Record {
     pub started_at: Wall,
     pub ended_at: Option<Wall>,
     pub calls: Vec<CallRecord>,
+    pub recordings: Vec<Kept>,
+    /// How each leg fared.
+    pub audio: Vec<audio::Kept>,
+    /// Who could not be heard, and when.
+    pub audio_faults: Vec<audio::Fault>,
     /// The last one it stood in.
     pub queue: Option<QueueId>,
     /// Why that queue let go of it, if it did.
@@ -456,7 +477,6 @@ pub struct CallRecord {
     pub ms: u64,
     pub segments: Vec<Segment>,
     pub release: Option<Release>,
-    pub recording: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,12 +5,18 @@
 //! | sip       | Invited                  | a new contact: call, flow; the store is asked         |
 //! | sip       | Registered               | acd: who cannot be rung is not ready                  |
 //! | sip       | anything of a leg        | call                                                  |
-//! | web       | Call                     | a new contact, bound to its customer; then as if acknowledged |
-//! | web       | Renew, HangUp            | call                                                  |
-//! | media     | Digit, Played, Silent    | call                                                  |
+//! | web       | Call                     | a new contact, bound to its customer                  |
+//! | web       | Confirm, Renew, HangUp   | call                                                  |
+//! | media     | Digit, Played            | call                                                  |
+//! | media     | Secured, Unsecured, Lost | acd: a desk's line is up or down; call                |
+//! | media     | Silent, Audible, Quality | call                                                  |
 //! | call      | Established, Key, Played | flow                                                  |
 //! | call      | CalleeAnswered, Refused  | acd; desk                                             |
+//! | call      | CallerAway, CallerBack   | how long a page may be gone                           |
+//! | call      | Free                     | the desk has its standing leg again                   |
 //! | call      | Held, Resumed            | desk; the record                                      |
+//! | call      | Silent, SilenceOver      | desk; the record; a caller silent too long is released |
+//! | call      | Fared                    | desk, now and then; the record; counters              |
 //! | call      | Released                 | flow, acd, desk; the record                           |
 //! | flow      | Say, Fetch               | the world, and back as Spoken, Fetched                |
 //! | flow      | Step                     | the store: an IVR step is a journey step              |
@@ -18,19 +24,25 @@
 //! | acd       | Offer                    | desk first; then the call rings the agent             |
 //! | acd       | Withdraw, Overflow       | call, desk; the flow goes on                          |
 //! | acd       | State                    | desk; whom the agent held is forgotten when done      |
+//! | disk      | Saved, Spoiled           | the record; a contact waits for it                    |
 //! | store     | Found                    | flow's values; the pop, as an update if it was offered |
 //! | desk      | displayed                | the call rings the agent                              |
+//! | desk      | sdp                      | its standing leg, or the call that has it             |
+//! | desk      | answer                   | the call rings the agent, or joins the standing leg   |
 //! | desk      | anything else            | call, acd                                             |
 
 use crate::acd;
 use crate::base::{ContactId, LegId, Now};
+use crate::call::audio::Talker;
 use crate::call::record::Stage;
+use crate::call::recording::Wish;
 use crate::call::release::{Cause, Release};
 use crate::call::{self, Answering, Call, Who};
 use crate::cti::Push;
 use crate::ivr::interpreter::Interpreter;
 use crate::ivr::{self, Secure};
-use crate::media::{self, Masking, RecordingId};
+use crate::media;
+use crate::media::SocketId;
 use crate::sip;
 use crate::sip::Headers;
 use crate::sip::endpoint::{Body, Invitation};
@@ -85,24 +97,33 @@ impl Gateway {
             | sip::Event::Ended { leg, .. } => *leg,
         };
         let gone = matches!(event, sip::Event::Refused { .. } | sip::Event::Ended { .. });
+        if matches!(event, sip::Event::Reoffered { .. }) {
+            self.provide(leg);
+        }
         if let Some(contact) = self.stir_by_leg(leg) {
-            contact.call.handle_sip(event);
+            contact.call.handle_sip(now.mono, event);
         }
         if gone {
             self.legs.remove(&leg);
         }
     }
 
-    pub(super) fn on_media(&mut self, event: media::Event) {
+    pub(super) fn on_media(&mut self, now: Now, event: media::Event) {
+        self.on_softphone_media(now, &event);
         let leg = match &event {
             media::Event::Digit { leg, .. }
             | media::Event::Silent { leg, .. }
+            | media::Event::Audible { leg }
+            | media::Event::Quality { leg, .. }
+            | media::Event::Secured { leg }
+            | media::Event::Unsecured { leg }
+            | media::Event::Lost { leg }
             | media::Event::Closed { leg, .. } => *leg,
             media::Event::Played { play } => Call::leg_of(*play),
             media::Event::Recorded { .. } => return,
         };
         if let Some(contact) = self.stir_by_leg(leg) {
-            contact.call.handle_media(event);
+            contact.call.handle_media(now.mono, event);
         }
     }
 
@@ -126,6 +147,8 @@ impl Gateway {
                 let shard = contact.shard;
                 self.outputs.push_back(Output::Media { shard, command });
             }
+            call::Output::Free(agent, leg) => self.on_softphone_free(now, agent, leg),
+            call::Output::Unused(socket) if socket.id == SocketId::SHARED => {}
             call::Output::Unused(socket) => self.outputs.push_back(Output::Retire(socket)),
             call::Output::Sip(command) => self.command_sip(now, command),
             call::Output::Event(event) => self.on_call(now, id, event),
@@ -160,24 +183,32 @@ impl Gateway {
         match event {
             call::Event::Established => {
                 if contact.records == Records::Call {
-                    let recording = RecordingId(self.mint.u64());
-                    contact.recording = Some(recording);
-                    contact.call.record(recording);
+                    self.record(now, id);
                 }
                 self.begin(now, id);
             }
+            call::Event::CallerAway => self.page_away(now, id),
+            call::Event::CallerBack => self.page_went(id, None),
+            call::Event::CalleeAway => self.phone_away(now, id),
             call::Event::Key(key) => {
                 if contact.place == Place::Flow {
                     contact.tell_flow(now, ivr::Input::Key(key));
                 }
             }
             // The phone is gone without a BYE; a caller on hold by its own wish is not missed.
-            call::Event::Silent(since) => {
+            call::Event::Silent(party, since) => {
                 let patience = self.config.media.silence;
-                if !patience.is_zero() && since >= patience {
+                self.silent(now, id, party, since);
+                if party == Talker::Caller
+                    && !patience.is_zero()
+                    && since >= patience
+                    && let Some(contact) = self.contacts.get_mut(&id)
+                {
                     contact.call.release(Release::by_us(Cause::MediaLost));
                 }
             }
+            call::Event::SilenceOver(party) => self.silence_over(now, id, party),
+            call::Event::Fared(party, leg, quality) => self.fared(now, id, party, leg, quality),
             call::Event::Played => match std::mem::replace(&mut contact.hearing, Hearing::Nothing) {
                 Hearing::Flow => contact.tell_flow(now, ivr::Input::Heard),
                 Hearing::Announcement => contact.play_music(),
@@ -188,6 +219,7 @@ impl Gateway {
             call::Event::CalleeAnswered(Who::Outside(_)) => {
                 contact.place = Place::Outside { until: None };
                 contact.timeline.enter(now.mono, Stage::Talk);
+                self.follow_stage(now.mono, id);
                 self.served(now, id);
             }
             call::Event::CalleeRefused(Who::Agent(agent), status) => {
@@ -231,8 +263,8 @@ impl Gateway {
                 contact.awaiting.fetch = Some(ticket);
                 self.outputs.push_back(Output::Fetch { contact: id, ticket, fetch });
             }
-            ivr::Output::Secure(Secure::Begins) => contact.call.mask(Masking::On),
-            ivr::Output::Secure(Secure::Ends) => contact.call.mask(Masking::Off),
+            ivr::Output::Secure(Secure::Begins) => contact.mask(now.mono, Wish::Secure),
+            ivr::Output::Secure(Secure::Ends) => contact.unmask(now.mono, Wish::Secure),
             ivr::Output::Language(language) => contact.language = language,
             ivr::Output::Exit(exit) => self.exit(now, id, exit),
         }

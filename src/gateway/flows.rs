@@ -273,16 +273,19 @@ impl Gateway {
             tracing::warn!(contact = %id, flow = %contact.flow_id, "transfer to a destination that is not granted");
             return contact.tell_flow(now, ivr::Input::TransferFailed);
         };
-        self.outputs.push_back(Output::Take(socket));
+        self.taken(socket);
+        let srtp = trunk.srtp;
+        let target = Target::Trunk(trunk.id.clone(), Uri::sip(to, address));
+        let outfit = self.outfit(socket, srtp);
+        let Some(contact) = self.contacts.get_mut(&id) else { return };
         contact.place = Place::Outside { until: Some(now.mono + LONGEST_RING) };
         contact.timeline.enter(now.mono, Stage::Ring);
         let leg = self.sip.next_leg();
         self.legs.insert(leg, id);
-        let target = Target::Trunk(trunk.id.clone(), Uri::sip(to, address));
         let caller = contact.number.as_ref().map_or("anonymous", E164::as_str).to_owned();
         let ring = Ring { target, caller, answering: Answering::ByHand };
         let who = Who::Outside(to.to_owned());
-        contact.call.ring(who, leg, socket, self.mint.u32(), self.mint.u64() >> 16, ring);
+        contact.call.ring(who, leg, outfit, ring);
     }
 
     /// Nobody outside answered in time: the flow goes on.

@@ -8,15 +8,20 @@
 //! another's input, until all are quiet.
 
 mod arrival;
+pub mod audio;
 mod closing;
 mod commands;
 pub mod contact;
 pub mod desk;
 mod dispatch;
 mod flows;
+mod outfit;
 mod pop;
 mod queueing;
+mod recording;
+mod softphone;
 mod stock;
+mod turn;
 pub mod view;
 pub mod web;
 mod wire;
@@ -24,22 +29,26 @@ mod wire;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::acd::{self, Router};
 use crate::base::{AgentId, BrandId, CallId, ContactId, CustomerId, LegId, Mint, Mono, Now};
 use crate::call::leg::Socket;
+use crate::call::recording::State;
 use crate::call::release::{Cause, Release};
 use crate::config::{Config, Phone};
 use crate::cti::{self, Push};
 use crate::ivr::phrase::Phrase;
 use crate::ivr::{self, FetchFault, Utterance};
 use crate::journey::{Dossier, Profile, Step};
-use crate::media::{self, Prompt, SocketId};
+use crate::media::{self, Prompt, RecordingId, SocketId};
 use crate::sip::endpoint::{Account, Admission, Bounds, Endpoint, Settings};
 use crate::sip::{self, Hop};
 
+use self::audio::AudioCounters;
 use self::contact::{Contact, Record, Sought};
 use self::desk::{ConnectionId, Desk, Resumption};
+use self::softphone::Softphone;
 use self::stock::Stock;
 use self::web::Page;
 
@@ -52,6 +61,8 @@ pub struct Gateway {
     /// Boxed, for a contact is large and the map moves what it holds.
     contacts: BTreeMap<ContactId, Box<Contact>>,
     legs: BTreeMap<LegId, ContactId>,
+    /// Those the disk has not told of yet.
+    recordings: BTreeMap<RecordingId, ContactId>,
     /// The open-contact index: who of our customers has something open.
     open: BTreeMap<(BrandId, CustomerId), BTreeSet<ContactId>>,
     /// Which contact holds which agent, from offer to the end of wrap-up.
@@ -60,6 +71,9 @@ pub struct Gateway {
     pages: BTreeMap<CallId, Page>,
     desks: BTreeMap<AgentId, Desk>,
     connections: BTreeMap<ConnectionId, AgentId>,
+    /// Standing legs, by agent, and whose each is.
+    softphones: BTreeMap<AgentId, Softphone>,
+    lines: BTreeMap<LegId, AgentId>,
     stock: Stock,
     /// Contacts whose machines may have something to say.
     stirred: BTreeSet<ContactId>,
@@ -85,6 +99,18 @@ pub enum Input {
         shard: u16,
         socket: SocketId,
         address: SocketAddr,
+    },
+    /// A recording is on the disk, all of it.
+    Saved {
+        recording: RecordingId,
+        /// Its name in the folder of recordings.
+        file: String,
+        length: Duration,
+    },
+    /// The disk refused: there is so much of the recording, perhaps nothing.
+    Spoiled {
+        recording: RecordingId,
+        length: Duration,
     },
     /// What the store knows of a contact's caller.
     Found {
@@ -151,6 +177,12 @@ pub enum Output {
     Media {
         shard: u16,
         command: media::Command,
+    },
+    /// Whose recording it will be; said before it begins.
+    Label {
+        shard: u16,
+        recording: RecordingId,
+        contact: ContactId,
     },
     /// A pair of the stock is spoken for: another may take its place.
     Take(Socket),
@@ -219,6 +251,7 @@ pub struct Counters {
     pub overflows: u64,
     pub abandoned: u64,
     pub inputs: u64,
+    pub audio: AudioCounters,
 }
 
 impl Gateway {
@@ -232,11 +265,14 @@ impl Gateway {
             acd: Router::new(),
             contacts: BTreeMap::new(),
             legs: BTreeMap::new(),
+            recordings: BTreeMap::new(),
             open: BTreeMap::new(),
             holding: BTreeMap::new(),
             pages: BTreeMap::new(),
             desks: BTreeMap::new(),
             connections: BTreeMap::new(),
+            softphones: BTreeMap::new(),
+            lines: BTreeMap::new(),
             stock: Stock::default(),
             stirred: BTreeSet::new(),
             deadlines: BTreeSet::new(),
@@ -256,8 +292,14 @@ impl Gateway {
         self.counters.inputs += 1;
         match input {
             Input::Sip(input) => self.sip.handle_input(now.mono, input),
-            Input::Media { event, .. } => self.on_media(event),
+            Input::Media { event, .. } => self.on_media(now, event),
             Input::Stocked { shard, socket, address } => self.stock.put(shard, socket, address),
+            Input::Saved { recording, file, length } => {
+                self.on_recorded(now, recording, State::Saved, Some(file), length);
+            }
+            Input::Spoiled { recording, length } => {
+                self.on_recorded(now, recording, State::Spoiled, None, length);
+            }
             Input::Found { contact, ticket, dossier } => self.on_found(now, contact, ticket, dossier),
             Input::Stepped { contact } => self.on_stepped(contact),
             Input::Spoken { contact, ticket, prompts } => self.on_spoken(now, contact, ticket, prompts),
@@ -333,6 +375,7 @@ impl Gateway {
             self.outputs.push_back(Output::Dismiss { connection });
         }
         self.desks.retain(|agent, _| self.config.agents.contains_key(agent));
+        self.remove_strange_softphones();
     }
 
     fn configure_acd(&mut self, now: Now) {
@@ -354,6 +397,8 @@ impl Gateway {
             agent: agent.clone(),
             name: known.name.clone(),
             dispositions: self.config.dispositions.clone(),
+            softphone: matches!(known.phone, Phone::Softphone),
+            ice_servers: turn::servers(&self.config.media.ice_servers, &agent, now.wall),
         };
         let desk = self.desks.entry(agent.clone()).or_default();
         if let Some(deadline) = desk.deadline() {
@@ -372,8 +417,10 @@ impl Gateway {
                 for (seq, push) in std::iter::once(greeting).chain(missed) {
                     self.outputs.push_back(Output::Push { connection, seq, push });
                 }
+                self.on_softphone_back(now, &agent);
             }
             Resumption::Afresh => {
+                self.on_softphone_reloaded(now, &agent);
                 self.push(&agent, welcome);
                 let snapshot = self.snapshot(now, &agent);
                 self.push(&agent, snapshot);
@@ -386,7 +433,8 @@ impl Gateway {
         if let Some(desk) = self.desks.get_mut(&agent) {
             let deadline = now.mono + self.config.http.desktop_grace;
             desk.detach(deadline, connection);
-            self.desk_deadlines.insert((deadline, agent));
+            self.desk_deadlines.insert((deadline, agent.clone()));
+            self.on_softphone_away(now, &agent);
         }
     }
 
@@ -395,6 +443,7 @@ impl Gateway {
         let Some(desk) = self.desks.get_mut(&agent) else { return };
         if desk.connection().is_none() && desk.deadline().is_some() {
             desk.forget_absence();
+            self.on_softphone_abandoned(&agent);
             let wish = acd::Wish::NotReady(acd::Reason::LoggedOut);
             self.acd.handle_input(now.mono, acd::Input::Wish { agent, wish });
         }
@@ -417,6 +466,7 @@ impl Gateway {
         match self.config.agents.get(agent).map(|agent| &agent.phone) {
             Some(Phone::Account { .. }) => self.sip.registrar().is_reachable(agent),
             Some(Phone::Uri(_)) => true,
+            Some(Phone::Softphone) => self.is_softphone_live(agent),
             None => false,
         }
     }
@@ -446,7 +496,7 @@ impl<T: Ord> DueFirst<T> for BTreeSet<(Mono, T)> {
 fn settings(config: &Config) -> Settings {
     let account = |(id, agent): (&AgentId, &crate::config::Agent)| match &agent.phone {
         Phone::Account { user, ha1 } => Some(Account { user: user.clone(), agent: id.clone(), ha1: *ha1 }),
-        Phone::Uri(_) => None,
+        Phone::Uri(_) | Phone::Softphone => None,
     };
     Settings {
         listeners: config.sip.listeners.clone(),

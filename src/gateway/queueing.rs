@@ -135,13 +135,15 @@ impl Gateway {
         let target = match self.config.agents.get(&agent).map(|agent| &agent.phone) {
             Some(Phone::Account { .. }) => Some(Target::Account(agent.clone())),
             Some(Phone::Uri(uri)) => uri.parse().ok().map(Target::Uri),
+            Some(Phone::Softphone) => return self.ring_desk(now, id, agent),
             None => None,
         };
-        let socket = target.as_ref().and_then(|_| self.stock.take_beside(contact.shard));
-        let (Some(target), Some(socket)) = (target, socket) else {
+        let shard = contact.shard;
+        let outfit = target.as_ref().and_then(|_| self.outfit_for_agent(&agent, shard));
+        let (Some(target), Some(outfit)) = (target, outfit) else {
             return self.acd.handle_input(now.mono, acd::Input::Fail { contact: id, agent });
         };
-        self.outputs.push_back(Output::Take(socket));
+        let Some(contact) = self.contacts.get_mut(&id) else { return };
         contact.timeline.enter(now.mono, Stage::Ring);
         if let Some(hop) = contact.hop() {
             hop.rung_at = Some(now.wall);
@@ -150,7 +152,7 @@ impl Gateway {
         self.legs.insert(leg, id);
         let caller = contact.caller.as_ref().map_or("anonymous", |number| number.as_str()).to_owned();
         let ring = Ring { target, caller, answering };
-        contact.call.ring(Who::Agent(agent), leg, socket, self.mint.u32(), self.mint.u64() >> 16, ring);
+        contact.call.ring(Who::Agent(agent), leg, outfit, ring);
     }
 
     pub(super) fn withdraw(&mut self, now: Now, id: ContactId, agent: AgentId, why: acd::Withdrawal) {
@@ -197,7 +199,8 @@ impl Gateway {
     pub(super) fn agent_answered(&mut self, now: Now, id: ContactId, agent: AgentId) {
         let Some(contact) = self.contacts.get_mut(&id) else { return };
         let Place::Offered { line, .. } = &contact.place else { return };
-        contact.place = Place::Talking { queue: line.queue.clone(), agent: agent.clone() };
+        let queue = line.queue.clone();
+        contact.place = Place::Talking { queue: queue.clone(), agent: agent.clone() };
         contact.timeline.enter(now.mono, Stage::Talk);
         contact.hearing = Hearing::Nothing;
         if let Some(hop) = contact.hop() {
@@ -206,9 +209,13 @@ impl Gateway {
             self.counters.displayed_before_answer += u64::from(hop.displayed_at.is_some());
         }
         self.counters.calls_answered_by_agents += 1;
+        if self.config.queues.get(&queue).is_some_and(|queue| queue.record) {
+            self.record(now, id);
+        }
         self.served(now, id);
         self.acd.handle_input(now.mono, acd::Input::Answer { contact: id, agent: agent.clone() });
         self.push(&agent, Push::Connected { contact: id, at: now.wall });
+        self.follow_stage(now.mono, id);
         self.store(now, id);
     }
 
@@ -218,6 +225,7 @@ impl Gateway {
         if let Some(agent) = contact.agent().cloned() {
             self.push(&agent, push(id));
         }
+        self.follow_stage(now.mono, id);
         self.store(now, id);
     }
 
@@ -270,8 +278,14 @@ impl Gateway {
         if matches!(contact.place, Place::Offered { ring: RingState::Due(at), .. } if at <= now.mono) {
             self.ring(now, id, Answering::ByHand);
         }
+        if let Some(contact) = self.contacts.get_mut(&id) {
+            contact.unmask_if_due(now.mono);
+        }
         self.give_up_ringing_outside(now, id);
         self.give_up_unconfirmed(now, id);
+        self.give_up_page(now, id);
+        self.give_up_phone(now, id);
+        self.give_up_on_disk(now, id);
         self.announce(now, id);
     }
 }

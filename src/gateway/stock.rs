@@ -41,12 +41,22 @@ impl Stock {
         self.shards.get_mut(usize::from(shard))?.sockets.pop_front()
     }
 
+    /// The shard for a new call that needs no socket of its own.
+    pub fn shard_for_call(&mut self) -> u16 {
+        let least = self.shards.iter_mut().enumerate().min_by_key(|(_, shelf)| shelf.calls);
+        let Some((shard, shelf)) = least else { return 0 };
+        shelf.calls += 1;
+        u16::try_from(shard).unwrap_or(0)
+    }
+
     /// Takes the first socket of a new call back: nobody was told of it.
     pub fn put_back(&mut self, socket: Socket) {
-        if let Some(shelf) = self.shards.get_mut(usize::from(socket.shard)) {
+        self.call_over(socket.shard);
+        if let Some(shelf) = self.shards.get_mut(usize::from(socket.shard))
+            && socket.id != SocketId::SHARED
+        {
             shelf.sockets.push_front(socket);
         }
-        self.call_over(socket.shard);
     }
 
     pub fn call_over(&mut self, shard: u16) {

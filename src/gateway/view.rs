@@ -57,6 +57,7 @@ pub struct Residue {
     pub open: usize,
     pub holding: usize,
     pub pages: usize,
+    pub recordings: usize,
 }
 
 impl Gateway {
@@ -111,6 +112,7 @@ impl Gateway {
             open: self.open.len(),
             holding: self.holding.len(),
             pages: self.pages.len(),
+            recordings: self.recordings.len(),
         }
     }
 

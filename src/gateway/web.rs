@@ -10,21 +10,27 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::base::{CallId, ContactId, Now};
+use crate::base::{CallId, ContactId, Mono, Now};
 use crate::call::Call;
 use crate::call::release::{Cause, Party, Release};
+use crate::config::Srtp;
 use crate::ivr;
 use crate::ivr::interpreter::Interpreter;
 use crate::journey::Dossier;
 use crate::journey::handoff::{Binding, TokenHash};
+use crate::media::crowd::Shard;
 use crate::sdp;
 
+use super::Gateway;
 use super::contact::Contact;
-use super::{Gateway, Output};
 
 /// A call is confirmed within this, or never: 64 × T1, as long as SIP waits for an ACK
 /// (RFC 3261 §13.3.1.4).
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(32);
+
+/// A page that was left may be loaded again, a browser's phone be on another network: longer than
+/// any refresh, shorter than anybody's patience with silence.
+const BACK_WITHIN: Duration = Duration::from_secs(15);
 
 /// What a page asks.
 #[derive(Debug)]
@@ -112,8 +118,10 @@ impl Gateway {
                 Ok(Done::Confirmed)
             }
             Request::Renew { call, secret, offer } => {
+                let shard = self.theirs_on(call, secret)?.shard;
+                let fresh = Shard::new(shard).map(|shard| shard.credentials(&mut self.mint));
                 let contact = self.theirs_on(call, secret)?;
-                let answer = contact.call.renew(&offer).map_err(Refusal::Offer)?;
+                let answer = contact.call.renew(&offer, fresh).map_err(Refusal::Offer)?;
                 Ok(Done::Answered { call, answer })
             }
             Request::HangUp { call, secret } => {
@@ -132,18 +140,17 @@ impl Gateway {
         }
         let entrance = self.config.click_to_call.get(&binding.brand).map(|door| door.entrance.clone());
         let entrance = entrance.ok_or(Refusal::NoEntrance)?;
-        let Some(socket) = self.stock.take_for_call() else {
+        let Some(outfit) = self.outfit_for_call(&offer, Srtp::Off) else {
             tracing::warn!("no socket in stock for a new call");
             return Err(Refusal::Congestion);
         };
-        let leg = self.sip.next_leg();
-        let accepted = Call::accept_web(leg, socket, self.mint.u32(), self.mint.u64() >> 16, &offer);
-        let (call, answer) = accepted.map_err(|refusal| {
+        let (leg, socket) = (self.sip.next_leg(), outfit.socket);
+        let (call, answer) = Call::accept_web(leg, outfit, &offer).map_err(|refusal| {
             tracing::debug!(%leg, %refusal, "offer refused");
             self.stock.put_back(socket);
             Refusal::Offer(refusal)
         })?;
-        self.outputs.push_back(Output::Take(socket));
+        self.taken(socket);
         let (id, call_id) = (self.mint.contact(now.wall), self.mint.call(now.wall));
         let mut contact = Contact::new(id, call_id, &entrance, call, socket.shard, now);
         contact.binding = Some(binding);
@@ -164,6 +171,39 @@ impl Gateway {
         let Some(contact) = self.contacts.get_mut(&id) else { return };
         if contact.unconfirmed_until.take_if(|until| *until <= now.mono).is_some() {
             contact.call.release(Release::by_us(Cause::NeverAcknowledged));
+        }
+    }
+
+    /// The caller's page went away, or is back.
+    pub(super) fn page_went(&mut self, id: ContactId, until: Option<Mono>) {
+        if let Some(contact) = self.contacts.get_mut(&id) {
+            contact.page_gone_until = until;
+        }
+    }
+
+    pub(super) fn page_away(&mut self, now: Now, id: ContactId) {
+        self.page_went(id, Some(now.mono + BACK_WITHIN));
+    }
+
+    /// The page did not come back.
+    pub(super) fn give_up_page(&mut self, now: Now, id: ContactId) {
+        let Some(contact) = self.contacts.get_mut(&id) else { return };
+        if contact.page_gone_until.take_if(|until| *until <= now.mono).is_some() {
+            contact.call.release(Release::new(Party::Caller, Cause::PeerLost));
+        }
+    }
+
+    pub(super) fn phone_away(&mut self, now: Now, id: ContactId) {
+        if let Some(contact) = self.contacts.get_mut(&id) {
+            contact.phone_gone_until = Some(now.mono + BACK_WITHIN);
+        }
+    }
+
+    /// The agent's phone did not come back, unless it did or is another by now.
+    pub(super) fn give_up_phone(&mut self, now: Now, id: ContactId) {
+        let Some(contact) = self.contacts.get_mut(&id) else { return };
+        if contact.phone_gone_until.take_if(|until| *until <= now.mono).is_some() {
+            contact.call.give_up_callee();
         }
     }
 

@@ -8,7 +8,9 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 /// Logging for the life of the process. `RUST_LOG` narrows or widens it.
 pub fn begin() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    // A browser's every handshake has extensions that rtc_dtls warns not to know.
+    let usual = "info,sqlx=warn,rtc_dtls=error";
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
     let lines = || tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
     let layer = match journal {

@@ -26,7 +26,7 @@ use crate::io::fetch::Fetcher;
 use crate::io::http;
 use crate::io::line::{Ask, Frame, Line, Pages};
 use crate::io::load;
-use crate::io::media::{self, Media, Report, ShardId};
+use crate::io::media::{self, Media, Report, ShardId, Shelf};
 use crate::io::secret;
 use crate::io::sip::{Limits, Sip};
 use crate::io::speech::Speech;
@@ -98,12 +98,15 @@ pub async fn start(mut config: Config, path: Option<PathBuf>) -> anyhow::Result<
     let (reports, from_media) = mpsc::channel(4096);
     let settings = media_settings(&config, data.join("recordings"));
     let media = Media::start(&settings, clock, &mut mint, &reports).context("media")?;
+    config.media.fingerprint = Some(media.fingerprint());
+    // As with the stock: where peers reach us, not what we are bound to.
+    config.media.web = media.web().iter().map(|at| SocketAddr::new(reachable, at.port())).collect();
     let fetcher = Fetcher::new().context("HTTP client")?;
 
     let (line, asks) = Line::new();
     let config = Arc::new(config);
     let (configured, watching) = watch::channel(config.clone());
-    let vitals = Arc::new(Vitals::default());
+    let vitals = Arc::new(Vitals { recordings: media.alarms(), ..Vitals::default() });
     let http = http::start(watching, line.clone(), store.clone(), vitals.clone(), clock, sip.inlet())
         .await
         .context("HTTP")?;
@@ -253,7 +256,7 @@ impl Shell {
                 }
             }
         }
-        self.close().await;
+        self.close(from.media).await;
     }
 
     /// Does what the gateway wants done.
@@ -269,6 +272,9 @@ impl Shell {
                     if self.media.command(ShardId(shard.into()), command).is_err() {
                         tracing::error!(shard, "the media thread takes no commands: audio is lost");
                     }
+                }
+                Output::Label { shard, recording, contact } => {
+                    self.media.label(ShardId(shard.into()), recording, contact);
                 }
                 Output::Take(socket) => self.media.take(ShardId(socket.shard.into()), socket.id),
                 Output::Retire(socket) => self.media.retire(ShardId(socket.shard.into()), socket.id),
@@ -351,9 +357,14 @@ impl Shell {
                 let shard = u16::try_from(shard.0).unwrap_or(u16::MAX);
                 self.gateway.handle_input(now, Input::Media { shard, event });
             }
-            Report::Saved { path, length, .. } => tracing::info!(path = %path.display(), ?length, "recorded"),
-            Report::Spoiled { recording, error } => {
-                tracing::error!(recording = recording.0, %error, "recording lost");
+            Report::Saved { recording, path, length } => {
+                tracing::info!(path = %path.display(), ?length, "recorded");
+                let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                self.gateway.handle_input(now, Input::Saved { recording, file, length });
+            }
+            Report::Spoiled { recording, error, length } => {
+                tracing::warn!(recording = recording.0, %error, ?length, "recording cut short");
+                self.gateway.handle_input(now, Input::Spoiled { recording, length });
             }
         }
     }
@@ -417,12 +428,16 @@ impl Shell {
         });
     }
 
-    async fn close(self) {
-        let Self { sip, media, store, http, to_writer, writing, gateway, .. } = self;
-        drop(gateway);
+    async fn close(mut self, mut from_media: mpsc::Receiver<Report>) {
+        // The calls are over and have said so; what of them was recorded is told of now.
+        self.media.stop();
+        while let Ok(report) = from_media.try_recv() {
+            self.report(report);
+        }
+        self.carry_out();
+        let Self { sip, store, http, to_writer, writing, .. } = self;
         http.close().await;
         sip.close(LAST_WORDS).await;
-        media.stop();
         drop(to_writer);
         let _ = writing.await;
         store.close().await;
@@ -442,7 +457,10 @@ fn keep_bound(mut config: Config, running: &Config) -> Config {
     if port_matters(&config.sip.listeners, &running.sip.listeners)
         || config.media.address != running.media.address
         || config.media.ports != running.media.ports
+        || config.media.recording_format != running.media.recording_format
+        || config.media.recording_floor != running.media.recording_floor
         || config.media.shards != running.media.shards
+        || config.media.web_port != running.media.web_port
         || config.http.listen != running.http.listen
         || config.http.admin != running.http.admin
         || config.store.url != running.store.url
@@ -452,8 +470,8 @@ fn keep_bound(mut config: Config, running: &Config) -> Config {
     }
     config.sip.listeners = running.sip.listeners.clone();
     config.sip.advertised = config.sip.advertised.or(running.sip.advertised);
-    let silence = config.media.silence;
-    config.media = crate::config::Media { silence, ..running.media.clone() };
+    let crate::config::Media { silence, codecs, ice_servers, .. } = config.media;
+    config.media = crate::config::Media { silence, codecs, ice_servers, ..running.media.clone() };
     config.http.listen = running.http.listen;
     config.http.admin = running.http.admin;
     config
@@ -482,7 +500,12 @@ fn media_settings(config: &Config, recordings: PathBuf) -> media::Settings {
         shards,
         address: config.media.address,
         ports: first..=last,
-        recordings,
+        web_port: config.media.web_port,
+        recordings: Shelf {
+            folder: recordings,
+            format: config.media.recording_format,
+            floor: config.media.recording_floor,
+        },
         ..media::Settings::default()
     }
 }

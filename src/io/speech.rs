@@ -431,10 +431,9 @@ impl Kept {
     }
 }
 
-/// Both laws, and what holds them.
+/// In all codecs, and what holds them.
 fn octets(prompt: &Prompt) -> usize {
-    use crate::media::Law;
-    prompt.encoded(Law::Mu).len() + prompt.encoded(Law::A).len() + 256
+    prompt.size() + 256
 }
 
 #[cfg(test)]

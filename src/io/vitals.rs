@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+use crate::io::media::Alarms;
 use crate::io::writer;
 
 /// Facts about the process that the gateway does not know.
@@ -12,4 +13,5 @@ pub struct Vitals {
     /// Turns of the loop.
     pub turns: AtomicU64,
     pub lost_writes: Arc<writer::Lost>,
+    pub recordings: Arc<Alarms>,
 }

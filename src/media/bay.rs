@@ -1,9 +1,10 @@
 //! One shard's audio: commands, packets and ticks in; packets, recorded sound and events out.
 //!
 //! Audio that only passes from one leg to another leaves the moment it comes, under new numbers and
-//! if need be in the other law. Prompts and tones are stamped at the tick. Only what is mixed or
-//! recorded is decoded. **Invariant:** once legs are open, no packet and no tick allocates, locks
-//! or logs; only a play that comes to its end takes its rows out of the patch.
+//! if need be in another codec. Prompts and tones are stamped at the tick. Only what changes its
+//! codec, is mixed or recorded is decoded. **Invariant:** once legs are open and their codecs in
+//! use, no packet and no tick allocates, locks or logs; only a play that comes to its end takes its
+//! rows out of the patch.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
@@ -11,21 +12,28 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::endpoint::{Endpoint, Frame, Incoming};
+use super::crowd::Crowd;
+use super::dtls::Certificate;
+use super::ear::{After, Ear};
+use super::endpoint::{Endpoint, Incoming, Sound};
+use super::ice::{Lapse, REPLY, Verdict};
 use super::patch::Patch;
-use super::player::{Played, Player};
+use super::plan::Path;
+use super::player::Player;
 use super::recorder::Recorder;
 use super::slots::Slots;
-use super::stream::{Kind, Passing};
+use super::stream::{Kind, Passing, Scale};
 use super::{
-    Command, Counts, Event, FRAME, Law, Plan, Prompt, Quality, RecordingId, Repeat, SocketId, Source, Tone,
+    Command, Counts, Event, FRAME, Plan, Prompt, Quality, RecordingId, Repeat, SocketId, Source, Tone,
 };
+use crate::audio::dtmf::Detector;
 use crate::audio::mix::Limiter;
-use crate::audio::{g711, tone};
-use crate::base::{LegId, Mint, Mono, PlayId};
+use crate::audio::{codec, g711, tone};
+use crate::base::{Codec, Key, LegId, Mint, Mono, PlayId, Rate};
 use crate::rtp::jitter;
 use crate::rtp::packet::HEADER;
 use crate::rtp::stats::Arrival;
+use crate::rtp::stun;
 
 /// How often sound of our own is made: one frame.
 pub const TICK: Duration = Duration::from_millis(20);
@@ -81,9 +89,29 @@ pub struct Bay {
     /// Players that came to their end in this tick.
     over: Vec<usize>,
     recorders: BTreeMap<RecordingId, Recorder>,
+    kit: Kit,
+    crowd: Crowd,
+    /// Room for a packet that several hear.
+    copy: Box<[u8; LONGEST]>,
+}
+
+/// What all shards share.
+#[derive(Clone, Debug)]
+pub struct Kit {
+    pub tones: Arc<Tones>,
+    /// Ours, for legs with DTLS.
+    pub certificate: Certificate,
+}
+
+/// The call-progress tones, encoded once for all shards.
+#[derive(Debug)]
+pub struct Tones {
     ringback: Arc<[Arc<Prompt>]>,
     busy: Arc<[Arc<Prompt>]>,
 }
+
+/// No packet of audio is longer.
+const LONGEST: usize = 2048;
 
 /// A leg and its wires.
 #[derive(Debug)]
@@ -94,6 +122,10 @@ struct Leg {
     wired: Vec<Wired>,
     /// Who hears this leg alone.
     relays: Vec<usize>,
+    /// What decodes it, by rate, while anything has to be.
+    ears: [Option<Box<Ear>>; 2],
+    /// Listens for keys in the sound of a peer that agreed to send them no other way.
+    detector: Option<Box<Detector>>,
     tap: Option<usize>,
     /// Mixes and recorders that hear the tap.
     tapped_by: u32,
@@ -136,8 +168,8 @@ enum Voice {
 struct Tap {
     buffer: jitter::Buffer,
     frame: [i16; FRAME],
-    /// Samples of the frame that came.
-    came: usize,
+    /// Of the frame: what came, or what was made up for it.
+    heard: jitter::Heard,
 }
 
 /// How much there is of each thing in a bay.
@@ -146,10 +178,28 @@ pub struct Load {
     pub legs: usize,
     pub plays: usize,
     pub recordings: usize,
-    /// Legs being decoded.
+    /// Legs that are mixed or recorded.
     pub taps: usize,
     /// Listeners in the patch.
     pub listeners: usize,
+    /// Of legs whose sound is needed as such; mixing and recording G.711 takes none.
+    pub decoders: usize,
+    pub encoders: usize,
+}
+
+/// What a leg's sound at one rate is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Need {
+    /// A mix or a recording.
+    tap: Option<usize>,
+    /// Keys in it.
+    keys: bool,
+    /// A listener of another codec.
+    relay: bool,
+}
+
+impl Need {
+    const NONE: Self = Self { tap: None, keys: false, relay: false };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,8 +212,8 @@ enum Pace {
 
 impl Bay {
     /// `mint` gives first sequence numbers and timestamps, CNAMEs and the spread of reports.
-    pub fn new(mint: Mint) -> Self {
-        let tone = |cadence: tone::Cadence| Arc::from([Arc::new(Prompt::from_pcm(&cadence.period()))]);
+    pub fn new(mut mint: Mint, kit: Kit) -> Self {
+        let crowd = Crowd::new(&mut mint);
         Self {
             mint,
             events: VecDeque::with_capacity(256),
@@ -180,8 +230,9 @@ impl Bay {
             ticking: vec![],
             over: vec![],
             recorders: BTreeMap::new(),
-            ringback: tone(tone::RINGBACK),
-            busy: tone(tone::BUSY),
+            kit,
+            crowd,
+            copy: Box::new([0; LONGEST]),
         }
     }
 
@@ -194,8 +245,8 @@ impl Bay {
         tape: &mut impl Tape,
     ) {
         match command {
-            Command::Open { leg, plan } => self.open(now, leg, plan),
-            Command::Amend { leg, plan } => self.amend(now, leg, plan),
+            Command::Open { leg, plan } => self.open(now, leg, plan, wire),
+            Command::Amend { leg, plan } => self.amend(now, leg, plan, wire),
             Command::Close { leg } => self.close(now, leg, wire),
             Command::Patch { listener, sources } => {
                 self.patch.set(listener, sources);
@@ -236,7 +287,8 @@ impl Bay {
                 }
             }
             Command::Finish { recording } => {
-                if let Some(recorder) = self.recorders.remove(&recording) {
+                if let Some(mut recorder) = self.recorders.remove(&recording) {
+                    self.record_rest(recording, &mut recorder, tape);
                     self.untap_all([Some(recorder.left), recorder.right]);
                     tape.finish(recording);
                     self.events.push_back(Event::Recorded { recording, length: recorder.length() });
@@ -245,27 +297,101 @@ impl Bay {
         }
     }
 
-    /// A datagram came on a socket. `bytes` is rewritten in place on its way out.
+    /// A datagram of `length` octets came on a socket. `buffer` is rewritten in place on its way
+    /// out; what lies behind the datagram is room for protecting it.
+    #[expect(clippy::too_many_arguments, reason = "a datagram's circumstances")]
     pub fn handle_packet(
         &mut self,
         now: Mono,
         socket: SocketId,
         channel: Channel,
         from: SocketAddr,
-        bytes: &mut [u8],
+        buffer: &mut [u8],
+        length: usize,
         wire: &mut impl Wire,
     ) {
-        // A socket at rest: the last packets of a leg that is over.
-        let Some(&Some(slot)) = self.socket_slots.get(socket.0 as usize) else { return };
-        match channel {
-            Channel::Rtcp => self.legs[slot].endpoint.receive_report(now, from, bytes),
-            Channel::Rtp => {
+        let Some(bytes) = buffer.get_mut(..length) else { return };
+        let kind = stun::kind_of(bytes);
+        let slot = match (socket, kind) {
+            (SocketId::SHARED, Some(stun::Kind::Stun)) => return self.check(now, from, bytes, wire),
+            (SocketId::SHARED, _) => self.crowd.find(from),
+            // A socket at rest: the last packets of a leg that is over.
+            _ => self.socket_slots.get(socket.0 as usize).copied().flatten(),
+        };
+        let (Some(slot), Some(kind)) = (slot, kind) else {
+            return slot.into_iter().for_each(|slot| self.legs[slot].endpoint.drop_one());
+        };
+        match kind {
+            stun::Kind::Stun => self.legs[slot].endpoint.drop_one(),
+            stun::Kind::Dtls => {
+                self.legs[slot].endpoint.shake(now, from, bytes);
+                self.follow(slot, wire);
+            }
+            stun::Kind::Rtcp => self.legs[slot].endpoint.receive_report(now, from, bytes),
+            stun::Kind::Rtp if channel == Channel::Rtcp => self.legs[slot].endpoint.drop_one(),
+            stun::Kind::Rtp => {
                 if let Some(incoming) = self.legs[slot].endpoint.receive(now, from, bytes) {
                     // Later only, as a rule: what was due is looked at again when it is.
                     self.due[slot] = self.due[slot].min(self.legs[slot].endpoint.poll_timeout());
-                    self.hear(now, slot, incoming, bytes, wire);
+                    self.hear(now, slot, &incoming, buffer, wire);
                 }
             }
+        }
+    }
+
+    /// A connectivity check came to the shared port.
+    fn check(&mut self, now: Mono, from: SocketAddr, bytes: &[u8], wire: &mut impl Wire) {
+        let Ok(message) = stun::parse(bytes) else { return };
+        let Some(slot) = self.crowd.find_by_ufrag(&message) else { return };
+        let mut room = [0; REPLY];
+        let Some(outcome) = self.legs[slot].endpoint.check(now, from, &message, &mut room) else { return };
+        if let Some(reply) = outcome.reply {
+            wire.send(SocketId::SHARED, Channel::Rtp, from, reply);
+        }
+        if let Some(forgotten) = outcome.forgotten {
+            self.crowd.unlearn(forgotten, slot);
+        }
+        if let Some(retired) = &outcome.retired {
+            self.crowd.retire(retired);
+        }
+        if outcome.verdict == Verdict::Passed && self.crowd.learn(from, slot).is_err() {
+            tracing::debug!(%from, "two legs claim one address");
+        }
+        self.follow(slot, wire);
+    }
+
+    /// Path or keys of a leg may have changed.
+    fn follow(&mut self, slot: usize, wire: &mut impl Wire) {
+        let endpoint = &mut self.legs[slot].endpoint;
+        while let Some(event) = endpoint.poll_change(wire) {
+            self.events.push_back(event);
+        }
+        self.due[slot] = self.due[slot].min(endpoint.poll_timeout());
+    }
+
+    /// Undoes what time undid on a leg's checked path.
+    fn lapse(&mut self, now: Mono, slot: usize, wire: &mut impl Wire) {
+        while let Some(lapse) = self.legs[slot].endpoint.lapse(now) {
+            let forgotten = match lapse {
+                Lapse::Pair { forgotten, .. } => Some(forgotten),
+                Lapse::Lost { forgotten } => {
+                    self.events.push_back(Event::Lost { leg: self.legs[slot].endpoint.leg() });
+                    forgotten
+                }
+            };
+            if let Some(forgotten) = forgotten {
+                self.crowd.unlearn(forgotten, slot);
+            }
+        }
+        self.follow(slot, wire);
+    }
+
+    /// STUN for the leg is known by this fragment of ours from now on.
+    fn register(&mut self, slot: usize, path: &Path) {
+        if let Path::Ice { ours, .. } = path
+            && self.crowd.register(&ours.ufrag, slot).is_err()
+        {
+            tracing::error!(ufrag = &*ours.ufrag, "two legs have one user fragment");
         }
     }
 
@@ -280,11 +406,13 @@ impl Bay {
             self.tick += 1;
         }
         let clock = self.clock(now);
-        for (slot, due) in self.due.iter_mut().enumerate() {
-            if *due <= now {
+        for slot in 0..self.due.len() {
+            if self.due[slot] <= now {
+                self.lapse(now, slot, wire);
                 let endpoint = &mut self.legs[slot].endpoint;
-                self.events.extend(endpoint.handle_timeout(now, clock, self.mint.u32(), wire));
-                *due = endpoint.poll_timeout();
+                let told = endpoint.handle_timeout(now, clock, self.mint.u32(), wire);
+                self.events.extend(told.into_iter().flatten());
+                self.due[slot] = endpoint.poll_timeout();
             }
         }
     }
@@ -304,7 +432,7 @@ impl Bay {
         self.leg_slots.get(&leg).map(|slot| self.legs[*slot].endpoint.counts())
     }
 
-    /// How a leg's audio fares, by its latest reports.
+    /// How a leg's audio fared since that was told last.
     pub fn quality(&self, leg: LegId) -> Option<Quality> {
         self.leg_slots.get(&leg).map(|slot| self.legs[*slot].endpoint.quality())
     }
@@ -316,6 +444,8 @@ impl Bay {
             recordings: self.recorders.len(),
             taps: self.taps.len(),
             listeners: self.patch.len(),
+            decoders: self.legs.iter().flat_map(|leg| &leg.ears).flatten().count(),
+            encoders: self.legs.iter().filter(|leg| leg.endpoint.is_encoding()).count(),
         }
     }
 
@@ -336,19 +466,23 @@ impl Bay {
         self.epoch.map_or(0, |epoch| now.since(epoch).as_nanos() as u64 / 125_000)
     }
 
-    fn open(&mut self, now: Mono, id: LegId, plan: Plan) {
+    fn open(&mut self, now: Mono, id: LegId, plan: Plan, wire: &mut impl Wire) {
         if self.leg_slots.contains_key(&id) {
-            return self.amend(now, id, plan);
+            return self.amend(now, id, plan, wire);
         }
         self.wake(now);
         let socket = plan.socket;
-        let endpoint = Endpoint::new(now, self.clock(now), id, plan, &mut self.mint);
+        let path = plan.path.clone();
+        let certificate = &self.kit.certificate;
+        let endpoint = Endpoint::new(now, self.clock(now), id, plan, certificate, &mut self.mint);
         let due = endpoint.poll_timeout();
         let slot = self.legs.insert(Leg {
             endpoint,
             hearing: Hearing::Nothing,
             wired: vec![],
             relays: vec![],
+            ears: [None, None],
+            detector: None,
             tap: None,
             tapped_by: 0,
             ticking: Ticking::Unlisted,
@@ -360,23 +494,97 @@ impl Bay {
         self.ticking.reserve(self.legs.len());
         self.leg_slots.insert(id, slot);
         self.take_socket(socket, slot);
+        self.register(slot, &path);
+        self.legs[slot].listen();
         let recorded = self.recorders.values().flat_map(|r| [Some(r.left), r.right]).flatten();
         for _ in 0..recorded.filter(|leg| *leg == id).count() {
             self.tap(slot);
         }
         self.rewire(id);
         self.rewire_listeners(Source::Leg(id));
+        self.follow(slot, wire);
     }
 
-    fn amend(&mut self, now: Mono, id: LegId, plan: Plan) {
+    fn amend(&mut self, now: Mono, id: LegId, plan: Plan, wire: &mut impl Wire) {
         let Some(&slot) = self.leg_slots.get(&id) else { return };
         let (before, socket) = (self.legs[slot].endpoint.plan().socket, plan.socket);
         if before != socket {
             self.leave_socket(before, slot);
             self.take_socket(socket, slot);
         }
-        self.legs[slot].endpoint.amend(now, plan);
-        self.due[slot] = self.legs[slot].endpoint.poll_timeout();
+        let clock = self.clock(now);
+        let codec = plan.codec;
+        let recoded = self.legs[slot].endpoint.plan().codec != codec;
+        let path = plan.path.clone();
+        let retired = self.legs[slot].endpoint.amend(now, clock, plan, &self.kit.certificate);
+        if let Some(retired) = retired {
+            self.crowd.retire(&retired);
+        }
+        self.register(slot, &path);
+        self.legs[slot].listen();
+        if recoded {
+            self.recode(slot);
+        }
+        // Looked at in the next tick too: there may be something to tell.
+        self.due[slot] = now;
+        self.follow(slot, wire);
+    }
+
+    /// A leg has another codec: who hears it hears a new sender, and what it shares a codec with
+    /// from now on needs no coder.
+    fn recode(&mut self, slot: usize) {
+        self.legs[slot].ears = [None, None];
+        for n in 0..self.legs[slot].relays.len() {
+            let listener = self.legs[slot].relays[n];
+            self.legs[listener].endpoint.cut();
+            self.settle_mouth(listener);
+        }
+        for n in 0..self.legs[slot].wired.len() {
+            if let Wired::Leg(source) = self.legs[slot].wired[n] {
+                self.settle_ears(source);
+            }
+        }
+        self.settle_mouth(slot);
+    }
+
+    /// Lets go of decoders that nobody needs any more.
+    fn settle_ears(&mut self, slot: usize) {
+        for rate in [Rate::Narrow, Rate::Wide] {
+            if self.need(slot, rate) == Need::NONE {
+                self.legs[slot].ears[rate as usize] = None;
+            }
+        }
+    }
+
+    /// Lets go of an encoder that is no longer needed.
+    fn settle_mouth(&mut self, slot: usize) {
+        let leg = &self.legs[slot];
+        let needed = match (&leg.hearing, &leg.wired[..]) {
+            (Hearing::Mix(..), _) => true,
+            (Hearing::Leg, [Wired::Leg(source)]) => {
+                let theirs = self.legs[*source].endpoint.plan().codec;
+                interpreting(theirs, leg.endpoint.plan()).is_some()
+            }
+            _ => false,
+        };
+        if !needed && !leg.endpoint.is_pressing() {
+            self.legs[slot].endpoint.rest();
+        }
+    }
+
+    /// What a leg's sound at this rate is needed for.
+    fn need(&self, slot: usize, rate: Rate) -> Need {
+        let leg = &self.legs[slot];
+        let codec = leg.endpoint.plan().codec;
+        Need {
+            // What needs no memory is decoded where it is put in its place.
+            tap: leg.tap.filter(|_| rate == Rate::Narrow && !is_g711(codec)),
+            keys: rate == Rate::Narrow && leg.detector.is_some(),
+            relay: leg
+                .relays
+                .iter()
+                .any(|listener| interpreting(codec, self.legs[*listener].endpoint.plan()) == Some(rate)),
+        }
     }
 
     fn close(&mut self, now: Mono, id: LegId, wire: &mut impl Wire) {
@@ -388,6 +596,7 @@ impl Bay {
         let clock = self.clock(now);
         if let Some(mut leg) = self.legs.remove(slot) {
             self.leave_socket(leg.endpoint.plan().socket, slot);
+            self.crowd.forget(slot);
             self.events.push_back(leg.endpoint.close(now, clock, wire));
             if let Some(tap) = leg.tap {
                 self.taps.remove(tap);
@@ -407,6 +616,9 @@ impl Bay {
     }
 
     fn take_socket(&mut self, socket: SocketId, slot: usize) {
+        if socket == SocketId::SHARED {
+            return;
+        }
         let index = socket.0 as usize;
         if self.socket_slots.len() <= index {
             self.socket_slots.resize(index + 1, None);
@@ -467,6 +679,9 @@ impl Bay {
             }
         };
         let leg = &mut self.legs[slot];
+        if matches!(hearing, Hearing::Mix(..)) {
+            leg.endpoint.prepare();
+        }
         leg.hearing = hearing;
         leg.wired = wired;
         leg.endpoint.cut();
@@ -477,9 +692,13 @@ impl Bay {
         let leg = &mut self.legs[slot];
         let hearing = std::mem::replace(&mut leg.hearing, Hearing::Nothing);
         leg.endpoint.cut();
+        leg.endpoint.rest();
         for wired in std::mem::take(&mut leg.wired) {
             match (wired, &hearing) {
-                (Wired::Leg(source), Hearing::Leg) => self.legs[source].relays.retain(|s| *s != slot),
+                (Wired::Leg(source), Hearing::Leg) => {
+                    self.legs[source].relays.retain(|s| *s != slot);
+                    self.settle_ears(source);
+                }
                 (Wired::Leg(source), _) => self.untap(source),
                 _ => {}
             }
@@ -488,8 +707,8 @@ impl Bay {
 
     fn tone(&self, tone: Tone) -> Player {
         let prompts = match tone {
-            Tone::Ringback => &self.ringback,
-            Tone::Busy => &self.busy,
+            Tone::Ringback => &self.kit.tones.ringback,
+            Tone::Busy => &self.kit.tones.busy,
         };
         Player::new(prompts.clone(), Repeat::Forever)
     }
@@ -516,6 +735,7 @@ impl Bay {
             && let Some(tap) = leg.tap.take()
         {
             self.taps.remove(tap);
+            self.settle_ears(slot);
         }
     }
 
@@ -536,60 +756,159 @@ impl Bay {
     }
 
     /// A leg's packet is heard by whom it concerns.
-    fn hear(&mut self, now: Mono, slot: usize, incoming: Incoming, bytes: &mut [u8], wire: &mut impl Wire) {
-        let Incoming { kind, header, payload, arrival, anew } = incoming;
-        let leg = &mut self.legs[slot];
-        let (id, law) = (leg.endpoint.leg(), leg.endpoint.plan().law);
-        let told = &bytes[payload.clone()];
-        match kind {
+    fn hear(&mut self, now: Mono, slot: usize, incoming: &Incoming, buffer: &mut [u8], wire: &mut impl Wire) {
+        let Incoming { kind, header, payload, arrival, .. } = incoming;
+        if matches!(kind, Kind::Event | Kind::EventAside) {
             // However late or doubled: the receiver knows each key by itself.
-            Kind::Event => {
-                let events = &mut self.events;
-                leg.endpoint.read_keys(&header, told, |key| {
-                    events.push_back(Event::Digit { leg: id, key });
-                });
-            }
-            Kind::Audio => {
-                if let Some(tap) = leg.tap
-                    && !matches!(arrival, Arrival::Duplicate | Arrival::Astray)
-                {
-                    let tap = &mut self.taps[tap];
-                    if anew {
-                        tap.buffer.clear();
-                    }
-                    tap.buffer.insert(header.timestamp, told.iter().map(|octet| law.decode(*octet)));
+            let before = self.events.len();
+            let (leg, events) = (&mut self.legs[slot], &mut self.events);
+            let id = leg.endpoint.leg();
+            leg.endpoint.read_keys(header, &buffer[payload.clone()], |key| {
+                events.push_back(Event::Digit { leg: id, key });
+            });
+            for told in before..self.events.len() {
+                if let Event::Digit { key, .. } = self.events[told] {
+                    self.press_onward(slot, *kind, key);
                 }
             }
         }
-        if matches!(arrival, Arrival::Duplicate | Arrival::Astray) || told.is_empty() {
+        if matches!(arrival, Arrival::Duplicate | Arrival::Astray) || payload.is_empty() {
             return;
         }
-        let samples = if kind == Kind::Audio { payload.len() as u32 } else { 0 };
-        let passing = Passing { clock: self.clock(now), source: slot, kind, header, samples };
-        // The header before the payload is ours to write over.
-        let packet = &mut bytes[payload.start - HEADER..payload.end];
-        let mut in_law = law;
-        // Those of the same law first: the octets are translated where they lie, once.
-        for wanted in [law, law.other()] {
-            for n in 0..self.legs[slot].relays.len() {
-                let listener = self.legs[slot].relays[n];
-                let listener = &mut self.legs[listener].endpoint;
-                let theirs = listener.plan().law;
-                if kind == Kind::Event && wanted == law || kind == Kind::Audio && wanted == theirs {
-                    if kind == Kind::Audio && in_law != theirs {
-                        in_law.translate(&mut packet[HEADER..]);
-                        in_law = theirs;
+        if *kind == Kind::Audio {
+            self.decode(now, slot, incoming, &buffer[payload.clone()], wire);
+        }
+        if !self.legs[slot].relays.is_empty() {
+            self.relay(now, slot, incoming, buffer, wire);
+        }
+    }
+
+    /// A key is pressed anew toward those to whom its packets cannot go as they are.
+    fn press_onward(&mut self, slot: usize, kind: Kind, key: Key) {
+        for n in 0..self.legs[slot].relays.len() {
+            let listener = self.legs[slot].relays[n];
+            let (from, to) = (self.legs[slot].endpoint.plan(), self.legs[listener].endpoint.plan());
+            if kind == Kind::EventAside || !keys_pass(from, to) {
+                self.legs[listener].endpoint.press(&[key]);
+                self.list(listener);
+            }
+        }
+    }
+
+    /// Makes sound of a packet for whoever needs it as such.
+    fn decode(&mut self, now: Mono, slot: usize, incoming: &Incoming, octets: &[u8], wire: &mut impl Wire) {
+        let Incoming { header, anew, .. } = incoming;
+        let codec = self.legs[slot].endpoint.plan().codec;
+        let clock = self.clock(now);
+        if let Some(tap) = self.legs[slot].tap {
+            let buffer = &mut self.taps[tap].buffer;
+            if *anew {
+                buffer.clear();
+            }
+            // What needs no memory is put in its place however late it comes.
+            let mut samples = [0; LONGEST];
+            let samples = &mut samples[..octets.len().min(LONGEST)];
+            match codec {
+                Codec::Pcmu => samples.iter_mut().zip(octets).for_each(|(s, o)| *s = g711::ulaw_decode(*o)),
+                Codec::Pcma => samples.iter_mut().zip(octets).for_each(|(s, o)| *s = g711::alaw_decode(*o)),
+                Codec::G722 | Codec::Opus => {}
+            }
+            if is_g711(codec) {
+                buffer.insert(header.timestamp, samples);
+            }
+        }
+        for rate in [Rate::Narrow, Rate::Wide] {
+            let need = self.need(slot, rate);
+            if need == Need::NONE {
+                continue;
+            }
+            let place = &mut self.legs[slot].ears[rate as usize];
+            let Some(mut ear) = place.take().or_else(|| Ear::new(codec, rate)) else { continue };
+            if *anew {
+                ear.forget();
+            }
+            if let Some(heard) = ear.hear(header, octets) {
+                if let Some(tap) = need.tap {
+                    self.taps[tap].buffer.insert(heard.start, heard.samples);
+                }
+                let id = self.legs[slot].endpoint.leg();
+                if let Some(detector) = self.legs[slot].detector.as_mut().filter(|_| need.keys) {
+                    if heard.after == After::Pause {
+                        // 40 ms of silence: whatever key was held was let go.
+                        let _ = (detector.hear(&[0; FRAME]), detector.hear(&[0; FRAME]));
                     }
-                    listener.relay(passing, packet, wire);
+                    for frame in heard.samples.chunks(FRAME) {
+                        self.events.extend(detector.hear(frame).map(|key| Event::Digit { leg: id, key }));
+                    }
+                }
+                for n in 0..self.legs[slot].relays.len() {
+                    let listener = self.legs[slot].relays[n];
+                    let listener = &mut self.legs[listener].endpoint;
+                    if interpreting(codec, listener.plan()) == Some(rate) {
+                        listener.interpret(clock, slot, rate, (heard.start, heard.samples), wire);
+                    }
                 }
             }
+            self.legs[slot].ears[rate as usize] = Some(ear);
+        }
+    }
+
+    /// Sends a packet on to those who take it as it is, or in the other law.
+    fn relay(
+        &mut self,
+        now: Mono,
+        slot: usize,
+        incoming: &Incoming,
+        buffer: &mut [u8],
+        wire: &mut impl Wire,
+    ) {
+        let Incoming { kind, header, payload, .. } = incoming;
+        let (kind, header) = (*kind, *header);
+        let codec = self.legs[slot].endpoint.plan().codec;
+        let span = match kind {
+            Kind::Audio => Scale::of(codec).up(codec::samples_of(codec, &buffer[payload.clone()]).into()),
+            Kind::Event | Kind::EventAside | Kind::Noise => 0,
+        };
+        let passing = Passing { clock: self.clock(now), source: slot, kind, header, span };
+        let length = self.legs[slot].relays.len();
+        for n in 0..length {
+            let listener = self.legs[slot].relays[n];
+            let passes = match kind {
+                Kind::Event => {
+                    keys_pass(self.legs[slot].endpoint.plan(), self.legs[listener].endpoint.plan())
+                }
+                Kind::EventAside => false,
+                Kind::Audio | Kind::Noise => {
+                    interpreting(codec, self.legs[listener].endpoint.plan()).is_none()
+                }
+            };
+            let listener = &mut self.legs[listener].endpoint;
+            let theirs = listener.plan().codec;
+            if !passes {
+                listener.pass_over(passing);
+                continue;
+            }
+            // The last one gets the packet itself: the header before the payload is ours to write
+            // over, and protecting it spoils it.
+            let copied = payload.start - HEADER..payload.end;
+            let (packet, payload) = if n + 1 == length {
+                (&mut *buffer, payload.clone())
+            } else {
+                let Some(copy) = self.copy.get_mut(..copied.len()) else { continue };
+                copy.copy_from_slice(&buffer[copied.clone()]);
+                (&mut self.copy[..], HEADER..copied.len())
+            };
+            if kind == Kind::Audio && theirs != codec {
+                translate(codec, &mut packet[payload.clone()]);
+            }
+            listener.relay(passing, packet, payload, wire);
         }
     }
 
     /// One tick.
     fn frame(&mut self, tick: u64, pace: Pace, wire: &mut impl Wire, tape: &mut impl Tape) {
         for tap in self.taps.iter_mut() {
-            tap.came = tap.buffer.read(&mut tap.frame);
+            tap.heard = tap.buffer.read(&mut tap.frame);
         }
         if pace == Pace::Full {
             self.make_sound(tick, wire);
@@ -605,6 +924,24 @@ impl Bay {
         }
     }
 
+    /// What still waits to be played is part of what was said.
+    fn record_rest(&mut self, recording: RecordingId, recorder: &mut Recorder, tape: &mut impl Tape) {
+        loop {
+            let mut sides = [[0; FRAME]; 2];
+            let mut came = 0;
+            for (side, leg) in sides.iter_mut().zip([Some(recorder.left), recorder.right]) {
+                let slot = leg.and_then(|leg| self.leg_slots.get(&leg));
+                if let Some(tap) = slot.and_then(|slot| self.legs[*slot].tap) {
+                    came = self.taps[tap].buffer.drain(side).max(came);
+                }
+            }
+            if came == 0 {
+                return;
+            }
+            tape.write(recording, &recorder.frame(Some(&sides[0]), Some(&sides[1])));
+        }
+    }
+
     fn make_sound(&mut self, tick: u64, wire: &mut impl Wire) {
         let clock = tick * FRAME as u64;
         let mut n = 0;
@@ -613,6 +950,7 @@ impl Bay {
             if !leg.needs_ticks() {
                 leg.ticking = Ticking::Unlisted;
                 self.ticking.swap_remove(n);
+                self.settle_mouth(slot);
                 continue;
             }
             n += 1;
@@ -620,42 +958,49 @@ impl Bay {
                 leg.endpoint.step_keys(clock, wire);
                 continue;
             }
+            if leg.endpoint.is_awaited() {
+                // A greeting waits for the handshake, or its beginning would be lost.
+                continue;
+            }
             let (players, taps, over) = (&mut self.players, &self.taps, &mut self.over);
+            let codec = leg.endpoint.plan().codec;
             match &mut leg.hearing {
                 Hearing::Nothing | Hearing::Leg => {}
-                Hearing::Player(player) => leg
-                    .endpoint
-                    .play(clock, wire, |law, frame| play(*player, players, over, tick, law, frame)),
-                Hearing::Tone(tone) => {
-                    leg.endpoint.play(clock, wire, |law, frame| tone.frame(tick, law, frame).into());
+                Hearing::Player(player) => {
+                    let sound =
+                        play(*player, players, over, tick, codec).map_or(Sound::Nothing, Sound::Encoded);
+                    leg.endpoint.play(clock, sound, wire);
                 }
-                Hearing::Mix(voices, limiter) => leg.endpoint.play(clock, wire, |law, frame| {
+                Hearing::Tone(tone) => {
+                    let sound = tone.frame(tick, codec).map_or(Sound::Nothing, Sound::Encoded);
+                    leg.endpoint.play(clock, sound, wire);
+                }
+                Hearing::Mix(voices, limiter) => {
                     let mut sums = [0i32; FRAME];
-                    let mut heard = Frame::Nothing;
+                    let mut heard = false;
                     for voice in voices {
-                        let mut octets = [0; FRAME];
-                        let sound = match voice {
+                        let octets = match voice {
                             Voice::Tap(tap) => {
                                 let tap = &taps[*tap];
-                                if tap.came > 0 {
-                                    heard = Frame::Sound;
+                                if tap.heard != jitter::Heard::Silence {
+                                    heard = true;
                                     sums.iter_mut().zip(tap.frame).for_each(|(sum, s)| *sum += i32::from(s));
                                 }
                                 continue;
                             }
-                            Voice::Player(player) => play(*player, players, over, tick, law, &mut octets),
-                            Voice::Tone(tone) => tone.frame(tick, law, &mut octets).into(),
+                            Voice::Player(player) => play(*player, players, over, tick, Codec::Pcmu),
+                            Voice::Tone(tone) => tone.frame(tick, Codec::Pcmu),
                         };
-                        if sound == Frame::Sound {
-                            heard = Frame::Sound;
-                            sums.iter_mut().zip(octets).for_each(|(sum, o)| *sum += i32::from(law.decode(o)));
+                        for (sum, octet) in sums.iter_mut().zip(octets.unwrap_or_default()) {
+                            *sum += i32::from(g711::ulaw_decode(*octet));
                         }
+                        heard |= octets.is_some();
                     }
                     let mut samples = [0; FRAME];
                     limiter.limit(&sums, &mut samples);
-                    frame.iter_mut().zip(samples).for_each(|(octet, s)| *octet = law.encode(s));
-                    heard
-                }),
+                    let sound = if heard { Sound::Samples(&samples) } else { Sound::Nothing };
+                    leg.endpoint.play(clock, sound, wire);
+                }
             }
         }
         while let Some(slot) = self.over.pop() {
@@ -669,23 +1014,65 @@ impl Bay {
 const NEVER: Mono = Mono::from_nanos(u64::MAX);
 
 /// A player's frame; notes the player once when it is over.
-fn play(
+fn play<'p>(
     slot: usize,
-    players: &mut Slots<(PlayId, Player)>,
+    players: &'p mut Slots<(PlayId, Player)>,
     over: &mut Vec<usize>,
     tick: u64,
-    law: Law,
-    frame: &mut [u8; FRAME],
-) -> Frame {
+    codec: Codec,
+) -> Option<&'p [u8]> {
     let player = &mut players[slot].1;
-    let played = player.frame(tick, law, frame);
+    player.turn(tick);
     if player.is_over() && !over.contains(&slot) {
         over.push(slot);
     }
-    played.into()
+    player.frame(tick, codec)
+}
+
+/// The rate at which sound goes from one codec into another; `None` where it needs no decoding.
+fn interpreting(from: Codec, to: &Plan) -> Option<Rate> {
+    let as_it_is = from == to.codec || is_g711(from) && is_g711(to.codec);
+    (!as_it_is).then(|| from.rate().min(to.rate()))
+}
+
+/// Whether packets of events can go from one leg to another as they are: by the clock of the audio,
+/// whatever its codec (RFC 4733 §2.1), and with durations in one unit.
+fn keys_pass(from: &Plan, to: &Plan) -> bool {
+    let unit = |plan: &Plan| plan.events.map(|events| events.clock);
+    Scale::of(from.codec) == Scale::of(to.codec) && unit(from).is_some() && unit(from) == unit(to)
+}
+
+const fn is_g711(codec: Codec) -> bool {
+    matches!(codec, Codec::Pcmu | Codec::Pcma)
+}
+
+/// From one law into the other, where it lies.
+fn translate(from: Codec, octets: &mut [u8]) {
+    match from {
+        Codec::Pcmu => octets.iter_mut().for_each(|octet| *octet = g711::ulaw_to_alaw(*octet)),
+        Codec::Pcma => octets.iter_mut().for_each(|octet| *octet = g711::alaw_to_ulaw(*octet)),
+        Codec::G722 | Codec::Opus => {}
+    }
+}
+
+impl Default for Tones {
+    fn default() -> Self {
+        let tone = |cadence: tone::Cadence| Arc::from([Arc::new(Prompt::from_pcm(&cadence.period()))]);
+        Self { ringback: tone(tone::RINGBACK), busy: tone(tone::BUSY) }
+    }
 }
 
 impl Leg {
+    /// Keys are looked for in the sound where no telephone-event was agreed.
+    fn listen(&mut self) {
+        let plan = self.endpoint.plan();
+        if plan.events.is_some() || !plan.direction.receives() {
+            self.detector = None;
+        } else {
+            self.detector.get_or_insert_default();
+        }
+    }
+
     fn needs_ticks(&self) -> bool {
         self.endpoint.is_pressing() || !matches!(self.hearing, Hearing::Nothing | Hearing::Leg)
     }
@@ -693,56 +1080,6 @@ impl Leg {
 
 impl Default for Tap {
     fn default() -> Self {
-        Self { buffer: jitter::Buffer::default(), frame: [0; FRAME], came: 0 }
-    }
-}
-
-impl From<Played> for Frame {
-    fn from(played: Played) -> Self {
-        match played {
-            Played::Frame => Self::Sound,
-            Played::Nothing => Self::Nothing,
-        }
-    }
-}
-
-/// What the audio plane does to sound of either law.
-impl Law {
-    #[inline]
-    pub(super) fn decode(self, octet: u8) -> i16 {
-        match self {
-            Self::Mu => g711::ulaw_decode(octet),
-            Self::A => g711::alaw_decode(octet),
-        }
-    }
-
-    #[inline]
-    pub(super) fn encode(self, sample: i16) -> u8 {
-        match self {
-            Self::Mu => g711::ulaw_encode(sample),
-            Self::A => g711::alaw_encode(sample),
-        }
-    }
-
-    pub(super) const fn silence(self) -> u8 {
-        match self {
-            Self::Mu => g711::ULAW_SILENCE,
-            Self::A => g711::ALAW_SILENCE,
-        }
-    }
-
-    const fn other(self) -> Self {
-        match self {
-            Self::Mu => Self::A,
-            Self::A => Self::Mu,
-        }
-    }
-
-    /// Into the other law, where it lies.
-    fn translate(self, octets: &mut [u8]) {
-        match self {
-            Self::Mu => octets.iter_mut().for_each(|octet| *octet = g711::ulaw_to_alaw(*octet)),
-            Self::A => octets.iter_mut().for_each(|octet| *octet = g711::alaw_to_ulaw(*octet)),
-        }
+        Self { buffer: jitter::Buffer::default(), frame: [0; FRAME], heard: jitter::Heard::Silence }
     }
 }

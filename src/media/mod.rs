@@ -8,11 +8,18 @@
 //! rows of it, not modes.
 
 pub mod bay;
+pub mod crowd;
+pub mod dtls;
+mod ear;
 mod endpoint;
+pub mod ice;
+mod mouth;
 mod patch;
 pub mod plan;
 mod player;
+pub mod prompt;
 mod recorder;
+mod reports;
 mod slots;
 mod stream;
 #[cfg(test)]
@@ -22,10 +29,11 @@ mod transport;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Key, Keys, LegId, PlayId};
+use crate::base::{Codec, Key, LegId, Mos, PlayId};
 
-pub use bay::{Bay, Channel, Load, TICK, Tape, Wire};
-pub use plan::{Direction, Law, Plan, SocketId};
+pub use bay::{Bay, Channel, Kit, Load, TICK, Tape, Tones, Wire};
+pub use plan::{Direction, Events, Keys, Opus, Path, Plan, Rtcp, SocketId};
+pub use prompt::Prompt;
 
 /// Samples of a tick: 20 ms at 8 kHz.
 pub const FRAME: usize = 160;
@@ -33,7 +41,7 @@ pub const FRAME: usize = 160;
 /// What signalling asks of a shard. Nothing is returned: outcomes are [`Event`]s.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// A leg's audio begins on a socket of the stock.
+    /// A leg's audio begins, on a socket of the stock or the shared port.
     Open {
         leg: LegId,
         plan: Plan,
@@ -63,11 +71,11 @@ pub enum Command {
     Stop {
         play: PlayId,
     },
-    /// Keys for the peer, one after the other, as telephone-event; what the leg hears waits
-    /// meanwhile. Lost if the peer agreed to no events.
+    /// Keys for the peer, one after the other, as telephone-event, or as sound if it agreed to none;
+    /// what the leg hears waits meanwhile.
     Press {
         leg: LegId,
-        keys: Keys,
+        keys: crate::base::Keys,
     },
     /// Records `left` and `right` to the two channels of one file, from now on.
     Record {
@@ -133,6 +141,18 @@ pub enum Event {
     Played { play: PlayId },
     /// No RTP came for this long on a leg that should send. Told every five seconds it lasts.
     Silent { leg: LegId, since: Duration },
+    /// RTP comes again on a leg that was told to be silent.
+    Audible { leg: LegId },
+    /// How the leg fared since this was told last: every five seconds or so in which anything came.
+    Quality { leg: LegId, quality: Quality },
+    /// DTLS gave the keys and a check found the path: from now on packets pass. Told again after a
+    /// browser's new offer, or when its path was lost.
+    Secured { leg: LegId },
+    /// There are no keys, and will be none.
+    Unsecured { leg: LegId },
+    /// Nobody answers for the peer's addresses any more (RFC 7675), or the peer ended its
+    /// association, as a browser does whose page is left.
+    Lost { leg: LegId },
     /// The leg is closed; these were its packets.
     Closed { leg: LegId, counts: Counts },
     /// The recording is complete and on its way to disk.
@@ -150,51 +170,28 @@ pub struct Counts {
     pub dropped: u64,
 }
 
-/// How a leg's audio fares: `near` is what we receive, `far` what the peer reports to receive
-/// (RFC 3550 §6.4.1). As of the last report either way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How a leg's audio fared between two reports of ours (RFC 3550 §6.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quality {
-    /// Network and peer, there and back.
+    pub codec: Codec,
+    /// What we received. `None` if nothing came.
+    pub near: Option<Way>,
+    /// What the peer told that it received. `None` if it told nothing.
+    pub far: Option<Way>,
+    /// Network and peer, there and back, as last known.
     pub round_trip: Option<Duration>,
-    /// In 256ths of the packets since the report before.
-    pub near_loss: u8,
-    pub far_loss: u8,
-    pub near_jitter: Duration,
-    pub far_jitter: Duration,
 }
 
-/// Sound encoded once per codec, then only stamped and sent.
-#[derive(PartialEq, Eq)]
-pub struct Prompt {
-    pcmu: Box<[u8]>,
-    pcma: Box<[u8]>,
-}
-
-impl Prompt {
-    /// From 8 kHz mono samples.
-    pub fn from_pcm(samples: &[i16]) -> Self {
-        use crate::audio::g711;
-        Self {
-            pcmu: samples.iter().map(|&s| g711::ulaw_encode(s)).collect(),
-            pcma: samples.iter().map(|&s| g711::alaw_encode(s)).collect(),
-        }
-    }
-
-    /// One octet a sample, 8000 a second.
-    pub fn encoded(&self, law: Law) -> &[u8] {
-        match law {
-            Law::Mu => &self.pcmu,
-            Law::A => &self.pcma,
-        }
-    }
-
-    pub fn length(&self) -> Duration {
-        Duration::from_micros(self.pcmu.len() as u64 * 125)
-    }
-}
-
-impl std::fmt::Debug for Prompt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Prompt({:?})", self.length())
-    }
+/// One direction of a leg, as heard at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Packets that never came, in 256ths.
+    pub loss: u8,
+    /// Packets that came too late to be heard, in 256ths: by our count after their successors, by
+    /// the peer's as it says in its VoIP metrics (RFC 3611 §4.7.1), else 0.
+    pub late: u8,
+    /// Mean deviation (RFC 3550 §A.8).
+    pub jitter: Duration,
+    /// By the E-model, of this leg alone; the peer's own figure where it tells one.
+    pub mos: Mos,
 }

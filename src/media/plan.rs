@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use crate::base::{Codec, DtlsRole, Fingerprint, IceCredentials, MasterKey, Rate};
+
 /// A socket pair of a shard's stock (RTP, and RTCP one port above): its index there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketId(pub u32);
@@ -10,16 +12,20 @@ pub struct SocketId(pub u32);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub socket: SocketId,
-    /// Where the peer said it receives RTP. A hint: with symmetric RTP (RFC 4961) we send to
-    /// where its packets come from, once they do.
-    pub remote: SocketAddr,
-    /// Where the peer said it receives RTCP (RFC 3605), else `remote`'s port plus one.
-    pub remote_rtcp: SocketAddr,
-    pub law: Law,
-    /// The payload type of the audio, as agreed.
+    pub path: Path,
+    pub keys: Keys,
+    pub rtcp: Rtcp,
+    pub codec: Codec,
+    /// The payload type of the audio we send.
     pub payload_type: u8,
-    /// The payload type of telephone-event/8000 (RFC 4733), if agreed.
-    pub events: Option<u8>,
+    /// And of the audio we receive.
+    pub payload_type_in: u8,
+    /// Telephone events (RFC 4733), if agreed.
+    pub events: Option<Events>,
+    /// The payload type of comfort noise (RFC 3389), if agreed.
+    pub noise: Option<u8>,
+    /// What the peer wishes of the Opus it is sent.
+    pub opus: Option<Opus>,
     /// Milliseconds of audio in a packet we send: 10 to 60, a multiple of 10.
     pub ptime_ms: u8,
     /// From our side: `SendOnly` is a peer that listens but is not listened to.
@@ -28,13 +34,82 @@ pub struct Plan {
     pub ssrc: u32,
 }
 
-/// The two laws of G.711.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Law {
-    /// µ-law, PCMU, static payload type 0 (RFC 3551 §6).
-    Mu,
-    /// A-law, PCMA, static payload type 8.
-    A,
+/// How keys go as telephone events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Events {
+    /// The payload type we send them under.
+    pub sent: u8,
+    /// And the one we receive them under.
+    pub received: u8,
+    /// In which their durations count, in Hz: as a rule the codec's.
+    pub clock: u32,
+    /// Another payload type we receive them under, their durations in another unit.
+    pub aside: Option<u8>,
+}
+
+/// RFC 7587 §6.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opus {
+    /// It makes use of redundancy in band.
+    pub redundancy: bool,
+    /// It likes nothing to be sent in silence.
+    pub dtx: bool,
+    /// The most to send, in bit/s.
+    pub bitrate: u32,
+    /// The most it can play.
+    pub rate: Rate,
+}
+
+/// How packets reach the peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// On the leg's own socket pair.
+    Symmetric {
+        /// Where the peer said it receives RTP. A hint: with symmetric RTP (RFC 4961) we send to
+        /// where its packets come from, once they do.
+        remote: SocketAddr,
+        /// Where the peer said it receives RTCP (RFC 3605), else `remote`'s port plus one.
+        remote_rtcp: SocketAddr,
+    },
+    /// On the shard's shared port ([`SocketId::SHARED`]), where its checks come from (RFC 8445).
+    Ice { ours: IceCredentials, theirs: IceCredentials },
+}
+
+/// How packets are protected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keys {
+    None,
+    /// Those that signalling carried (RFC 4568).
+    Sdes {
+        ours: MasterKey,
+        theirs: MasterKey,
+    },
+    /// Those that DTLS comes to with the holder of this certificate (RFC 5763).
+    Dtls {
+        theirs: Fingerprint,
+        role: DtlsRole,
+    },
+}
+
+/// Where RTCP goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rtcp {
+    /// By a port of its own.
+    Apart,
+    /// Along with RTP (RFC 5761).
+    Muxed,
+}
+
+impl Plan {
+    /// What the codec carries, as far as the peer can play it.
+    pub fn rate(&self) -> Rate {
+        self.opus.map_or(Rate::Wide, |opus| opus.rate).min(self.codec.rate())
+    }
+}
+
+impl SocketId {
+    /// The one port that all ICE legs of a shard share.
+    pub const SHARED: Self = Self(u32::MAX);
 }
 
 /// RFC 3264 §5.1, seen from us.

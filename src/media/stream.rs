@@ -5,6 +5,7 @@
 //! follows the clock and never goes back, the marker stands where sound begins (RFC 3551 §4.1).
 //! What is relayed keeps the sender's own steps, so that loss and jitter stay visible to the peer.
 
+use crate::base::Codec;
 use crate::rtp::packet::Header;
 use crate::rtp::{ahead, ahead_in_sequence};
 
@@ -12,14 +13,20 @@ use crate::rtp::{ahead, ahead_in_sequence};
 const DROPOUT: i16 = 3000;
 /// Later than this no packet is passed on.
 const MISORDER: i16 = 100;
-/// A relayed sender's clock may stray this far from ours (2 s) before it is set right.
+/// A relayed sender's clock may stray this far from ours before it is set right: 2 s in eighths of
+/// a millisecond.
 const STRAY: i32 = 16_000;
 /// It may step back this far (120 ms) without being set right: senders round.
 const STEP_BACK: i32 = 960;
 
+/// Units of the RTP clock in one of ours, which is an eighth of a millisecond: 1, or 6 for Opus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Scale(u32);
+
 #[derive(Debug)]
 pub(super) struct Stream {
     ssrc: u32,
+    scale: Scale,
     /// Sequence number of the newest packet.
     last: u16,
     /// Timestamp at clock zero. Moves forward only.
@@ -64,29 +71,60 @@ struct Relayed {
 /// What a packet carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Octets, each a sample.
     Audio,
     /// RFC 4733: the timestamp stands still while the event lasts.
     Event,
+    /// The same, by another clock than the audio's: no packet for another leg.
+    EventAside,
+    /// RFC 3389: what silence sounds like, until something is heard again.
+    Noise,
 }
 
-/// A packet on its way from one leg to another. `clock` is when it came, in samples.
+/// A packet on its way from one leg to another of the same RTP clock. `clock` is when it came.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Passing {
     pub clock: u64,
     pub source: usize,
     pub kind: Kind,
     pub header: Header,
-    pub samples: u32,
+    /// How long it sounds, in units of its RTP clock.
+    pub span: u32,
+}
+
+impl Scale {
+    pub const fn of(codec: Codec) -> Self {
+        Self(codec.clock() / 8000)
+    }
+
+    /// Ours to RTP's, which wraps.
+    pub const fn up(self, span: u64) -> u32 {
+        (span as u32).wrapping_mul(self.0)
+    }
+
+    /// A short span of ours.
+    pub const fn up_span(self, span: i32) -> i32 {
+        span * self.0 as i32
+    }
+
+    /// RTP's to ours.
+    pub const fn down(self, span: u32) -> u32 {
+        span / self.0
+    }
+
+    /// A span of RTP's, forward or back.
+    pub const fn down_span(self, span: i32) -> i32 {
+        span / self.0 as i32
+    }
 }
 
 impl Stream {
-    pub fn new(ssrc: u32, sequence: u16, timestamp: u32, clock: u64) -> Self {
+    pub fn new(ssrc: u32, scale: Scale, sequence: u16, timestamp: u32, clock: u64) -> Self {
         Self {
             ssrc,
+            scale,
             last: sequence,
             base: timestamp,
-            end: timestamp.wrapping_add(clock as u32),
+            end: timestamp.wrapping_add(scale.up(clock)),
             next: Spurt::Begins,
             relayed: None,
             event: 0,
@@ -102,9 +140,19 @@ impl Stream {
         self.ssrc = ssrc;
     }
 
+    /// Another RTP clock from now on: what comes next is stamped where the last left off.
+    pub fn rescale(&mut self, scale: Scale, clock: u64) {
+        if self.scale != scale {
+            self.scale = scale;
+            self.base = self.end.wrapping_sub(scale.up(clock));
+            self.passed = None;
+            self.cut();
+        }
+    }
+
     /// What the timestamp of sound made at `clock` is, if nothing went ahead of the clock.
     pub const fn timestamp(&self, clock: u64) -> u32 {
-        self.base.wrapping_add(clock as u32)
+        self.base.wrapping_add(self.scale.up(clock))
     }
 
     /// Something else is heard from now on.
@@ -113,13 +161,13 @@ impl Stream {
         self.next = Spurt::Begins;
     }
 
-    /// The header of sound of our own that begins at `clock`.
-    pub fn stamp(&mut self, clock: u64, samples: u32, payload_type: u8) -> Header {
+    /// The header of sound of our own that begins at `clock` and lasts `span`.
+    pub fn stamp(&mut self, clock: u64, span: u32, payload_type: u8) -> Header {
         let timestamp = self.forward(clock);
         let marker = self.next == Spurt::Begins || timestamp != self.end;
         self.next = Spurt::GoesOn;
         self.relayed = None;
-        self.end = timestamp.wrapping_add(samples);
+        self.end = timestamp.wrapping_add(self.scale.up(span.into()));
         self.own(marker, payload_type, timestamp)
     }
 
@@ -131,9 +179,9 @@ impl Stream {
         self.own(true, payload_type, self.event)
     }
 
-    /// The header of the same event's next packet, `duration` after it began.
-    pub fn continue_event(&mut self, duration: u16, payload_type: u8) -> Header {
-        let end = self.event.wrapping_add(duration.into());
+    /// The header of the same event's next packet, `span` after it began.
+    pub fn continue_event(&mut self, span: u16, payload_type: u8) -> Header {
+        let end = self.event.wrapping_add(self.scale.up(span.into()));
         if ahead(self.end, end) > 0 {
             self.end = end;
         }
@@ -167,14 +215,14 @@ impl Stream {
                 });
             }
             // An event's timestamp is where it began, however long ago.
-            let stray = passing.kind == Kind::Audio
-                && (ahead(self.timestamp(passing.clock), timestamp).abs() > STRAY
-                    || ahead(self.end, timestamp) < -STEP_BACK);
+            let stray = passing.kind != Kind::Event
+                && (ahead(self.timestamp(passing.clock), timestamp).abs() > self.scale.up_span(STRAY)
+                    || ahead(self.end, timestamp) < -self.scale.up_span(STEP_BACK));
             if step > 0 && step < DROPOUT && !stray {
                 let span = relayed.span.saturating_add(step.unsigned_abs());
                 self.relayed = Some(Relayed { span, ..relayed });
                 self.last = sequence;
-                self.advance(timestamp, passing.samples);
+                self.advance(timestamp, passing.span);
                 return Some(Header { payload_type, sequence, timestamp, ssrc: self.ssrc, ..header });
             }
         }
@@ -183,7 +231,7 @@ impl Stream {
                 && (p.source, p.ssrc, p.theirs) == (passing.source, header.ssrc, header.timestamp)
         });
         let timestamp = known.map_or_else(|| self.forward(passing.clock), |passed| passed.ours);
-        self.advance(timestamp, passing.samples);
+        self.advance(timestamp, passing.span);
         let own = self.own(known.is_none(), payload_type, timestamp);
         self.relayed = Some(Relayed {
             source: passing.source,
@@ -221,8 +269,8 @@ impl Stream {
         self.timestamp(clock)
     }
 
-    fn advance(&mut self, timestamp: u32, samples: u32) {
-        let end = timestamp.wrapping_add(samples);
+    fn advance(&mut self, timestamp: u32, span: u32) {
+        let end = timestamp.wrapping_add(span);
         if ahead(self.end, end) > 0 {
             self.end = end;
         }
@@ -269,7 +317,7 @@ mod tests {
         /// A number sent twice would, encrypted, give the key stream away (RFC 3711 §9.1).
         #[test]
         fn no_sequence_number_goes_twice(script in prop::collection::vec(happening(), 0..300)) {
-            let mut stream = Stream::new(1, 65_500, 7, 0);
+            let mut stream = Stream::new(1, Scale::of(Codec::Pcmu), 65_500, 7, 0);
             let (mut newest, mut came, mut sent) = ([5000u16, 60_000], BTreeSet::new(), BTreeSet::new());
             for (n, happening) in script.into_iter().enumerate() {
                 let clock = n as u64 * 160;
@@ -291,7 +339,7 @@ mod tests {
                         source,
                         kind: Kind::Audio,
                         header,
-                        samples: 160,
+                        span: 160,
                     })
                 };
                 let header = match happening {

@@ -4,10 +4,13 @@
 //! crosses from one leg to another. The layer above gives it the peer's bytes and what it wants
 //! (a [`Direction`]), and gets back the bytes to send and one plain value, [`Agreed`]. It is
 //! spared payload-type numbers, `m=` lines it has no use for, who holds whom and by which of the
-//! three ways of saying so, and when the version of the `o=` line must rise.
+//! three ways of saying so, when the version of the `o=` line must rise, which of the field's
+//! spellings of SRTP a peer uses (RFC 4568, RFC 5763), and what a browser must be told besides
+//! (RFC 9429: ICE, BUNDLE, one port for RTP and RTCP).
 //!
 //! **Invariant:** nothing here knows SIP, a socket or a packet.
 
+mod crypto;
 mod description;
 #[cfg(test)]
 mod field;
@@ -16,32 +19,85 @@ mod negotiator;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-pub use negotiator::Negotiator;
+use crate::base::{Codec, DtlsRole, Fingerprint, IceCredentials, MasterKey, Rate};
 
-/// The longest description that is read, in bytes: ten times the longest seen from a browser's
-/// single audio line.
+pub use negotiator::{Negotiator, asks_for_ice};
+
+/// The longest description that is read, in bytes: twice the longest seen from a browser that
+/// offers video as well.
 pub const LONGEST: usize = 16 * 1024;
 
 /// Our end of a leg: what stays the same through all its offers and answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Local {
-    /// Where the peer is to send; its family is the one we can reach the peer in.
-    pub address: IpAddr,
-    /// Of RTP; RTCP is one above (RFC 3550 §11).
-    pub port: u16,
     /// The session id of the `o=` line.
     pub session: u64,
     /// The one we like best comes first.
     pub codecs: Vec<Codec>,
+    pub reach: Reach,
+    /// Of the stream we send; told to who comes by ICE.
+    pub ssrc: u32,
+    /// RFC 7022: letters and digits, nobody's name. Also names the stream to a browser.
+    pub cname: Box<str>,
 }
 
-/// Sound as it travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Codec {
-    /// G.711 µ-law.
-    Pcmu,
-    /// G.711 A-law.
-    Pcma,
+/// How a peer reaches us, and by what means of secrecy. The family of the address is the one we can
+/// reach the peer in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// A socket pair of the leg's own, in the clear and nothing else. The address is that of RTP;
+    /// RTCP is one above (RFC 3550 §11).
+    Plain(SocketAddr),
+    /// The same, with or without keys as the peer's offer and `demand` have it.
+    Keyed { address: SocketAddr, secrets: Secrets, offering: Offering, demand: Demand },
+    /// The port that all browsers share: DTLS by way of ICE and nothing else.
+    Web(Web),
+}
+
+/// What keys are made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secrets {
+    pub seed: KeySeed,
+    /// Of our certificate.
+    pub fingerprint: Fingerprint,
+}
+
+/// Chance, from which the leg's own SDES key of each suite is made. Prints as nothing but its kind.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeySeed(pub [u8; 32]);
+
+/// What a browser needs to know of us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Web {
+    /// Of the shared port: our one candidate.
+    pub address: SocketAddr,
+    /// Of our certificate.
+    pub fingerprint: Fingerprint,
+    /// Until the peer restarts ICE; then see [`Negotiator::provide`].
+    pub ice: IceCredentials,
+}
+
+/// What an offer of ours over a socket pair looks like until something is agreed. An answer looks
+/// like its offer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offering {
+    #[default]
+    Plain,
+    /// `RTP/AVP` with `a=crypto`: an answer may take the keys or leave them.
+    BestEffort,
+    /// `RTP/SAVP` with `a=crypto` (RFC 4568).
+    Sdes,
+    /// `UDP/TLS/RTP/SAVP` (RFC 5764), RTCP on the same port if the peer can.
+    Dtls,
+}
+
+/// What the operator demands of a peer's descriptions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Demand {
+    #[default]
+    Any,
+    /// What comes without keys is refused as [`Refusal::Transport`].
+    Secure,
 }
 
 /// Whose order of codecs decides which one an answer takes.
@@ -65,26 +121,90 @@ pub enum Direction {
 }
 
 /// What both sides said yes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agreed {
-    /// Where the peer receives RTP. The address is unspecified (`0.0.0.0` or `::`) while the peer
-    /// holds in the way of RFC 2543: then `direction` does not send, and RTCP must not go there
-    /// either (RFC 3264 §8.4).
-    pub remote: SocketAddr,
-    /// Where the peer receives RTCP (RFC 3605), else one port above.
-    pub remote_rtcp: SocketAddr,
+    pub path: Path,
+    pub keys: Keys,
     pub codec: Codec,
-    /// The payload type to send `codec` with, and but for very odd peers to receive it with.
+    /// The payload type to send `codec` with.
     pub payload_type: u8,
-    /// The payload type to send telephone-event/8000 with (RFC 4733), if both know it.
-    pub events: Option<u8>,
-    /// The payload type under which the peer sends telephone events to us. Differs from `events`
-    /// only where a peer answered our offer with a number of its own (RFC 3264 §6.1).
-    pub events_in: Option<u8>,
-    /// Milliseconds of sound in a packet to send: 10 to 60, a multiple of 10.
+    /// The payload type under which the peer sends `codec` to us. Differs from `payload_type` only
+    /// where a peer answered our offer with a number of its own (RFC 3264 §6.1).
+    pub payload_type_in: u8,
+    /// Telephone events (RFC 4733), if both know them.
+    pub events: Option<Events>,
+    /// The payload type of comfort noise (RFC 3389), if both know it; only with G.711.
+    pub comfort_noise: Option<u8>,
+    /// What the peer wishes for, where `codec` is Opus.
+    pub opus: Option<Opus>,
+    /// Milliseconds of sound in a packet to send: 10 to 60, a multiple of 10, one frame of `codec`.
     pub ptime_ms: u8,
     /// Ours: `SendOnly` while we hold the peer, `RecvOnly` while it holds us.
     pub direction: Direction,
+}
+
+/// The way packets take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// From our socket pair to the peer's.
+    Symmetric {
+        /// Where the peer receives RTP. The address is unspecified (`0.0.0.0` or `::`) while the
+        /// peer holds in the way of RFC 2543: then `direction` does not send, and RTCP must not go
+        /// there either (RFC 3264 §8.4).
+        remote: SocketAddr,
+        rtcp: Rtcp,
+    },
+    /// Over the shared port, to and from where connectivity checks with these credentials come; the
+    /// peer's candidates do not count. RTCP goes the same way.
+    Ice { ours: IceCredentials, theirs: IceCredentials },
+}
+
+/// Where a peer receives RTCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rtcp {
+    /// On the port of RTP (RFC 5761); we too.
+    Muxed,
+    /// Here (RFC 3605), or by default one port above.
+    Apart(SocketAddr),
+}
+
+/// What makes SRTP of RTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// Nothing does.
+    None,
+    /// Of one suite. `ours` protects what we send, `theirs` what comes.
+    Sdes { ours: MasterKey, theirs: MasterKey },
+    /// To be agreed by a handshake, `role` being ours, with who has the certificate of `theirs`.
+    Dtls { theirs: Fingerprint, role: DtlsRole },
+}
+
+/// Telephone events as agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Events {
+    /// The payload type to send with.
+    pub payload_type: u8,
+    /// The payload type under which the peer sends to us, as with [`Agreed::payload_type_in`].
+    pub payload_type_in: u8,
+    /// Hz in which durations are counted: the codec's, but for peers that have Opus and count keys
+    /// in 8000 all the same.
+    pub clock: u32,
+    /// Another payload type under which the peer may send them, counted by another clock: of two
+    /// that are offered, Chromium takes the slower one, whatever its codec.
+    pub aside: Option<u8>,
+}
+
+/// What a peer wishes of the Opus it is sent (RFC 7587 §6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opus {
+    /// It can make use of redundancy in band.
+    pub fec: bool,
+    /// It likes nothing to be sent in silence.
+    pub dtx: bool,
+    /// The most to send, in bit/s: 6000 to 510 000, the latter if it does not say.
+    pub bitrate: u32,
+    /// The most it can play.
+    pub rate: Rate,
 }
 
 /// Why a description could not be agreed to. The agreement that stood before still stands.
@@ -95,7 +215,8 @@ pub enum Refusal {
     Malformed,
     /// Nothing in it is audio, or all of it is switched off (port 0).
     NoAudio,
-    /// The audio is offered by a transport we do not speak, such as SRTP.
+    /// The audio comes by a transport or with keys that this leg does not speak, or without the keys
+    /// that the operator demands.
     Transport,
     /// The audio's address is none that we can send to: a name, a group, the other family.
     Address,
@@ -103,33 +224,40 @@ pub enum Refusal {
     Codec,
     /// An answer came to no offer of ours.
     Unasked,
+    // Ours.
+    /// The peer restarts ICE and there are no fresh credentials: see [`Negotiator::provide`].
+    Spent,
     // Nobody's.
     /// An offer crossed ours (RFC 3261 §14.2).
     Glare,
 }
 
-impl Codec {
-    /// RFC 3551 §6.
-    pub const fn name(self) -> &'static str {
+impl Reach {
+    /// Where a peer is to send RTP.
+    pub const fn address(&self) -> SocketAddr {
         match self {
-            Self::Pcmu => "PCMU",
-            Self::Pcma => "PCMA",
+            Self::Plain(address) | Self::Keyed { address, .. } | Self::Web(Web { address, .. }) => *address,
         }
     }
 
-    /// In Hz, of the RTP timestamp; telephone events of the same clock go with it.
-    pub const fn clock(self) -> u32 {
-        match self {
-            Self::Pcmu | Self::Pcma => 8000,
+    const fn ip(&self) -> IpAddr {
+        self.address().ip()
+    }
+}
+
+impl Agreed {
+    /// Where the peer receives RTP, if signalling says so.
+    pub const fn remote(&self) -> Option<SocketAddr> {
+        match self.path {
+            Path::Symmetric { remote, .. } => Some(remote),
+            Path::Ice { .. } => None,
         }
     }
+}
 
-    /// The number we give it when the peer has not given it one.
-    pub const fn payload_type(self) -> u8 {
-        match self {
-            Self::Pcmu => 0,
-            Self::Pcma => 8,
-        }
+impl Default for Opus {
+    fn default() -> Self {
+        Self { fec: false, dtx: false, bitrate: 510_000, rate: Rate::Wide }
     }
 }
 
@@ -187,6 +315,7 @@ impl Refusal {
             Self::Malformed | Self::Unasked => 400,
             Self::NoAudio | Self::Transport | Self::Address | Self::Codec => 488,
             Self::Glare => 491,
+            Self::Spent => 500,
         }
     }
 
@@ -197,7 +326,7 @@ impl Refusal {
             Self::Transport => Some(302),
             Self::NoAudio => Some(304),
             Self::Codec => Some(305),
-            Self::Malformed | Self::Unasked | Self::Glare => None,
+            Self::Malformed | Self::Unasked | Self::Glare | Self::Spent => None,
         }
     }
 }
@@ -212,6 +341,7 @@ impl fmt::Display for Refusal {
             Self::Codec => "no common codec",
             Self::Unasked => "an answer to no offer",
             Self::Glare => "offers crossed",
+            Self::Spent => "no fresh ICE credentials",
         })
     }
 }

@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::Key;
-use crate::sdp::Codec;
+use crate::base::{Codec, Key};
 
 use super::sound::{Music, Socket, Sound};
 use super::user_agent::{Dialog, UserAgent};

@@ -87,6 +87,16 @@ pub struct Papers {
     pub number: String,
     pub api_key: String,
     pub agents: Vec<Agent>,
+    pub softphone: Headset,
+}
+
+/// An agent whose desktop is the phone.
+#[derive(Clone, Debug, Serialize)]
+pub struct Headset {
+    pub id: &'static str,
+    #[serde(skip)]
+    pub name: &'static str,
+    pub password: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -116,7 +126,7 @@ impl Centre {
         let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
         let http = options.http.unwrap_or(loopback);
         let mut tries = 0;
-        let (running, sip) = loop {
+        let (running, sip, is_secure) = loop {
             let sip = both_transports(options.sip.unwrap_or(loopback)).context("SIP")?;
             let path = folder.write(&secrets.configuration(http, sip, &folder.path)?)?;
             let config = load::load(&path).map_err(|faults| {
@@ -125,19 +135,23 @@ impl Centre {
             })?;
             refuse_beyond_loopback(&config)?;
             missing_speech(&config, options)?;
+            let is_secure = config.http.tls.is_some();
             tries += 1;
             match run::start(config, Some(path)).await {
-                Ok(running) => break (running, sip),
+                Ok(running) => break (running, sip, is_secure),
                 // A port that was free a moment ago.
                 Err(error)
                     if tries < 5 && options.sip.is_none_or(|sip| sip.port() == 0) && is_taken(&error) => {}
                 Err(error) => return Err(error),
             }
         };
-        let http = format!("http://{}", running.http);
-        let sip_ws = format!("ws://{}/sip", running.http);
-        let Secrets { api_key, agents } = secrets;
-        let papers = Papers { http, sip, sip_ws, number: NUMBER.to_owned(), api_key, agents };
+        // The environment may name a certificate.
+        let s = if is_secure { "s" } else { "" };
+        let http = format!("http{s}://{}", running.http);
+        let sip_ws = format!("ws{s}://{}/sip", running.http);
+        let Secrets { api_key, agents, softphone } = secrets;
+        let number = NUMBER.to_owned();
+        let papers = Papers { http, sip, sip_ws, number, api_key, agents, softphone };
         let admin = running.admin;
         let centre = Self { running, papers, folder };
         match within(Duration::from_secs(20), "the daemon to be ready", until_ready(admin)).await {
@@ -228,6 +242,7 @@ fn is_taken(error: &anyhow::Error) -> bool {
 struct Secrets {
     api_key: String,
     agents: Vec<Agent>,
+    softphone: Headset,
 }
 
 impl Secrets {
@@ -237,13 +252,14 @@ impl Secrets {
             Ok(Agent { id, name, password: secret::hex(&secret::random::<6>()?), sip })
         };
         let agents = vec![agent("ann", "Ann", "1001")?, agent("bob", "Bob", "1002")?];
+        let softphone = Headset { id: "cleo", name: "Cleo", password: secret::hex(&secret::random::<6>()?) };
         // The prefix stays from run to run: by it a step that was posted before is known again.
-        Ok(Self { api_key: format!("demo.{}", secret::hex(&secret::random::<32>()?)), agents })
+        Ok(Self { api_key: format!("demo.{}", secret::hex(&secret::random::<32>()?)), agents, softphone })
     }
 
     /// What is laid over `demo.toml`: addresses, and the hashes of the secrets.
     fn configuration(&self, http: SocketAddr, sip: SocketAddr, data: &Path) -> anyhow::Result<String> {
-        let agents: Vec<_> = self
+        let mut agents: Vec<_> = self
             .agents
             .iter()
             .map(|agent| {
@@ -255,11 +271,16 @@ impl Secrets {
                 }))
             })
             .collect::<anyhow::Result<_>>()?;
+        let Headset { id, name, password } = &self.softphone;
+        agents.push(json!({
+            "id": id, "name": name, "queues": ["cards"], "skills": { "cards": 5 }, "phone": "softphone",
+            "password": secret::hash_password(password).context("a password's hash")?,
+        }));
         let admin = SocketAddr::new(http.ip(), 0);
         let configuration = json!({
             "node": { "data_dir": data },
             "sip": { "listen": [format!("udp:{sip}"), format!("tcp:{sip}")], "realm": REALM },
-            "media": { "address": sip.ip() },
+            "media": { "address": sip.ip(), "web_port": 0 },
             // A page of this machine's, whatever its port, may try a phone of its own.
             "http": { "listen": http, "admin": admin, "hosts": ["localhost", "127.0.0.1", "[::1]"] },
             "agent": agents,
@@ -351,7 +372,7 @@ mod tests {
         let path = folder.write(&secrets.configuration(http, sip, &folder.path).unwrap()).unwrap();
         let config = load::load(&path).unwrap();
         assert_eq!(config.numbers.keys().map(|number| number.as_str()).collect::<Vec<_>>(), [NUMBER]);
-        assert_eq!(config.agents.len(), 2);
+        assert_eq!(config.agents.len(), 3);
         refuse_beyond_loopback(&config).unwrap();
     }
 }

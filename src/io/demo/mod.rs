@@ -23,7 +23,7 @@ use clap::Args;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::centre::{Agent, Centre, Papers};
+use self::centre::{Agent, Centre, Headset, Papers};
 use self::timeline::Timeline;
 use crate::io::log;
 
@@ -36,10 +36,10 @@ pub struct Options {
     /// Only the centre, without scripted people, until SIGTERM or SIGINT.
     #[arg(long)]
     no_story: bool,
-    /// When ready, print one JSON line: {"http","sip","sip_ws","number","api_key","agents":[…]}.
+    /// When ready, print one JSON line: {"http","sip","sip_ws","number","api_key","agents":[…],"softphone":{…}}.
     ///
     /// "http" is a URL, "sip" is HOST:PORT (UDP and TCP), "sip_ws" is the URL of SIP over
-    /// WebSocket.
+    /// WebSocket. "softphone" is an agent whose desktop is the phone.
     #[arg(long, requires = "no_story")]
     json: bool,
     /// Where the API, the desktop and the agents' WebSocket are; a loopback address. [default: 127.0.0.1, a free port]
@@ -107,6 +107,8 @@ fn present(papers: &Papers, how: How) {
                     sip.user, sip.password
                 );
             }
+            let Headset { id, password, .. } = &papers.softphone;
+            println!("agent             {id}: password {password}; the desktop is the phone");
             println!("\nCtrl-C stops it.");
         }
     }
@@ -121,6 +123,8 @@ fn invite(papers: &Papers) {
     println!("  Enter    the payment fails once more and the customer calls; Ann's phone picks up by itself");
     println!("  phones   sip:{}@{} calls it from any phone on this machine;", papers.number, papers.sip);
     println!("           register {} with password {} at {} to be Ann's", sip.user, sip.password, papers.sip);
+    let Headset { id, password, .. } = &papers.softphone;
+    println!("  headset  or log in as {id}, password {password}: then the browser is the phone");
     println!("  API      {}/docs   key {}", papers.http, papers.api_key);
     println!();
 }

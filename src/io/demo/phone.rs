@@ -5,11 +5,10 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use crate::sdp::Codec;
-
 use super::centre::Account;
 use super::sound::{Socket, Sound};
 use super::user_agent::{Dialog, Incoming, UserAgent};
+use crate::base::Codec;
 
 pub struct Phone {
     agent: UserAgent,

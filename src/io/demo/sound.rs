@@ -13,11 +13,11 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::audio::{g711, wav};
-use crate::base::{Key, Mint};
+use crate::base::{Codec, Key, Mint};
 use crate::io::secret;
 use crate::rtp::dtmf::{Sender as Keys, Step};
 use crate::rtp::packet::{self, HEADER, Header};
-use crate::sdp::{Agreed, Codec, Direction, Local, Negotiator};
+use crate::sdp::{Agreed, Direction, Local, Negotiator, Reach};
 
 const FRAME: usize = 160;
 const TICK: Duration = Duration::from_millis(20);
@@ -60,8 +60,14 @@ impl Socket {
             let above = address.port().checked_add(1).filter(|_| address.port().is_multiple_of(2));
             let Some(above) = above else { continue };
             if let Ok(rtcp) = UdpSocket::bind(SocketAddr::new(ip, above)).await {
-                let session = u64::from(u32::from_be_bytes(secret::random()?));
-                let local = Local { address: ip, port: address.port(), session, codecs: vec![codec] };
+                let local = Local {
+                    session: u64::from(u32::from_be_bytes(secret::random()?)),
+                    codecs: vec![codec],
+                    reach: Reach::Plain(address),
+                    // Said to nobody: they are for browsers.
+                    ssrc: 0,
+                    cname: "demo".into(),
+                };
                 return Ok(Self { rtp, rtcp, negotiator: Negotiator::new(local) });
             }
         }
@@ -94,7 +100,7 @@ impl Socket {
         let (to, frames) = mpsc::unbounded_channel();
         let voice = Voice {
             mint: Mint::new(secret::random()?),
-            agreed,
+            remote: agreed.remote().context("expected an address in SDP; there is none")?,
             keys: Keys::default(),
             key_began: 0,
             tone: None,
@@ -106,6 +112,7 @@ impl Socket {
                 timestamp: 0,
                 ssrc: 0,
             },
+            agreed,
         };
         let mut flow = JoinSet::new();
         flow.spawn(voice.flow(self.rtp, self.rtcp, ordered, to));
@@ -116,6 +123,7 @@ impl Socket {
 /// What one end sends.
 struct Voice {
     mint: Mint,
+    remote: SocketAddr,
     agreed: Agreed,
     keys: Keys,
     key_began: u32,
@@ -148,13 +156,13 @@ impl Voice {
                 _ = ticks.tick() => {
                     if let Some(packet) = self.packet() {
                         // A peer that is gone is told by signalling.
-                        let _ = rtp.send_to(&packet, self.agreed.remote).await;
+                        let _ = rtp.send_to(&packet, self.remote).await;
                     }
                 }
                 Ok((length, _)) = rtp.recv_from(&mut buffer) => {
                     let bytes = &buffer[..length];
                     if let Ok((header, payload)) = packet::parse(bytes)
-                        && header.payload_type == self.agreed.payload_type
+                        && header.payload_type == self.agreed.payload_type_in
                         && to.send(bytes[payload].iter().map(|octet| self.decode(*octet)).collect()).is_err()
                     {
                         return;
@@ -186,7 +194,7 @@ impl Voice {
     }
 
     fn event(&self, marker: bool) -> Option<Header> {
-        let payload_type = self.agreed.events?;
+        let payload_type = self.agreed.events?.payload_type;
         Some(Header { marker, payload_type, timestamp: self.key_began, ..self.header })
     }
 
@@ -197,14 +205,15 @@ impl Voice {
         });
         match self.agreed.codec {
             Codec::Pcmu => g711::ulaw_encode(sample as i16),
-            Codec::Pcma => g711::alaw_encode(sample as i16),
+            // The other half of G.711: a phone of the demo offers nothing else.
+            Codec::Pcma | Codec::G722 | Codec::Opus => g711::alaw_encode(sample as i16),
         }
     }
 
     fn decode(&self, octet: u8) -> i16 {
         match self.agreed.codec {
             Codec::Pcmu => g711::ulaw_decode(octet),
-            Codec::Pcma => g711::alaw_decode(octet),
+            Codec::Pcma | Codec::G722 | Codec::Opus => g711::alaw_decode(octet),
         }
     }
 }

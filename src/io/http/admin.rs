@@ -19,7 +19,9 @@ use super::metrics::{Labels, Page};
 use super::{Api, with_fallbacks};
 use crate::acd;
 use crate::base::{BrandId, ContactId};
+use crate::call::audio::Talker;
 use crate::gateway::Counters;
+use crate::gateway::audio::{AudioCounters, Heard, LOSS_BOUNDS, MOS_BOUNDS, Spread};
 use crate::gateway::view::{AgentView, Health};
 
 /// The loop answers within this, or it hangs.
@@ -61,7 +63,13 @@ async fn readyz(State(api): State<Arc<Api>>) -> Response {
     let checks: serde_json::Map<_, _> =
         checks.iter().map(|(name, good)| ((*name).to_owned(), word(*good).into())).collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, axum::Json(json!({ "ready": ready, "checks": checks }))).into_response()
+    // What an operator has to see to, and yet calls are served: that is not being unready.
+    let recordings = &api.vitals.recordings;
+    let alarms = json!({
+        "recordings_refused": recordings.is_refusing(),
+        "recordings_low_on_space": recordings.is_low(),
+    });
+    (status, axum::Json(json!({ "ready": ready, "checks": checks, "alarms": alarms }))).into_response()
 }
 
 /// One look, so that all of it is of one moment.
@@ -98,6 +106,16 @@ async fn metrics(State(api): State<Arc<Api>>) -> Response {
     );
     let lost = [(vec![], vitals.lost_writes.count())];
     page.counter("baton_writes_lost_total", "Writes lost to a full or broken disk.", lost);
+    let recordings = &vitals.recordings;
+    page.counter(
+        "baton_recording_failures_total",
+        "Recordings that the disk cut short or did not take at all.",
+        [(vec![], recordings.spoiled())],
+    );
+    let alarm = [(vec![], u8::from(recordings.is_refusing()))];
+    page.gauge("baton_recording_refused", "Whether the disk refused the last recording.", alarm);
+    let alarm = [(vec![], u8::from(recordings.is_low()))];
+    page.gauge("baton_recording_space_low", "Whether less is free than recording_min_free_mib.", alarm);
     let failed = [(vec![], u8::from(vitals.reload_failed.load(Relaxed)))];
     page.gauge("baton_reload_failed", "Whether the last reload was refused.", failed);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.into_text()).into_response()
@@ -122,6 +140,7 @@ fn print(seen: &Seen, page: &mut Page) {
     ] {
         page.counter(name, what, [(vec![], count)]);
     }
+    print_audio(&counters.audio, page);
     page.gauge("baton_calls", "Calls that are up.", [(vec![], health.calls)]);
     page.gauge("baton_sockets_in_stock", "Socket pairs ready for new calls.", [(vec![], health.sockets)]);
     page.gauge("baton_draining", "Whether no new calls are taken.", [(vec![], u8::from(health.draining))]);
@@ -160,4 +179,35 @@ fn print(seen: &Seen, page: &mut Page) {
     }
     let states = states.into_iter().map(|(state, count)| (vec![("state", state.to_owned())], count));
     page.gauge("baton_agents", "Agents, by state.", states);
+}
+
+/// One value a leg and report, about every five seconds: `from` the party as we hear it, `to` the
+/// party as it tells it hears us.
+fn print_audio(audio: &AudioCounters, page: &mut Page) {
+    let legs = |of: fn(&Heard) -> &Spread| {
+        let ways = [("from", &audio.from), ("to", &audio.to)];
+        ways.into_iter().flat_map(move |(way, heard)| {
+            Talker::ALL.into_iter().zip(heard).map(move |(party, heard)| {
+                (vec![("party", party.name().to_owned()), ("way", way.to_owned())], of(heard))
+            })
+        })
+    };
+    page.histogram(
+        "baton_audio_mos",
+        "Mean opinion (E-model) of a leg's audio, 1 to 4.5.",
+        (&MOS_BOUNDS, 100.0),
+        legs(|heard| &heard.mos),
+    );
+    page.histogram(
+        "baton_audio_loss_ratio",
+        "Packets of a leg that never came or came too late.",
+        (&LOSS_BOUNDS, 10_000.0),
+        legs(|heard| &heard.loss),
+    );
+    let one_way = Talker::ALL.into_iter().zip(audio.one_way);
+    page.counter(
+        "baton_one_way_audio_total",
+        "Times that no packets came from this party while the other was heard.",
+        one_way.map(|(party, count)| (vec![("party", party.name().to_owned())], count)),
+    );
 }

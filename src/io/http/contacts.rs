@@ -22,6 +22,7 @@ use super::auth::{ContactsRead, Keyed, RecordingsRead};
 use super::body::{Asked, Named};
 use super::problem::Problem;
 use crate::base::ContactId;
+use crate::call::recording::Format;
 use crate::call::release::{Cause, Release};
 use crate::io::store::{ContactRecord, ContactState, MAX_PAGE};
 
@@ -70,6 +71,18 @@ pub struct Contact {
     ended_at: Option<String>,
     /// Each with its segments, which add up to `ms`, and its release.
     calls: Vec<super::steps::Object>,
+    /// Where each lies on its call's timeline (`offset_ms` from the INVITE, `length_ms`), its `format`
+    /// (`wav`, `opus`), what is `masked` (`from_ms`, `to_ms` in the recording), and its `state`:
+    /// `recording`, `finishing`, `saved`, `spoiled` (the disk refused; it is shorter, or there is none),
+    /// `interrupted` (what there was when the daemon ended).
+    recordings: Vec<super::steps::Object>,
+    /// How each leg fared: its `party` (`caller`, `agent`, `outside`), `leg` (`rtp`, `webrtc`), `codec`,
+    /// `round_trip_ms`, and what we heard `from` the party and what it told was heard of us (`to`): number of
+    /// `reports`, `loss` and `late` as shares of 1, `jitter_ms`, `mos_min`, `mos_avg` (E-model).
+    audio: Vec<super::steps::Object>,
+    /// Who could not be heard while two talked: `party`, `what` (`no_packets`), `one_way`, `from_ms` from the
+    /// INVITE, `ms`, and the same as `text`: "no packets from agent since 12:01:07Z".
+    audio_faults: Vec<super::steps::Object>,
     /// The last one it stood in.
     queue: Option<String>,
     /// Stops on the way through the flow.
@@ -134,6 +147,12 @@ fn document(record: ContactRecord) -> Value {
         for release in calls.filter_map(|call| call.get_mut("release")).filter(|release| release.is_null()) {
             *release = json!(Release::by_us(Cause::Interrupted));
         }
+        let recordings = body.get_mut("recordings").and_then(Value::as_array_mut).into_iter().flatten();
+        for state in recordings.filter_map(|recording| recording.get_mut("state")) {
+            if *state == "recording" || *state == "finishing" {
+                *state = "interrupted".into();
+            }
+        }
     }
     if let Some(fields) = body.as_object_mut() {
         fields.insert("state".into(), record.state.name().into());
@@ -149,9 +168,9 @@ fn document(record: ContactRecord) -> Value {
     get, path = "/v1/contacts/{id}/recording", tag = "contacts",
     params(("id" = String, Path)),
     responses(
-        (status = 200, content_type = "audio/wav", description = "The whole of it"),
+        (status = 200, content_type = "audio/wav", description = "The whole of it; `audio/ogg; codecs=opus` where it is Opus"),
         (status = 206, content_type = "audio/wav", description = "The range asked for"),
-        (status = 404, body = Problem, description = "No such contact, or it was not recorded"),
+        (status = 404, body = Problem, description = "No such contact, or it was not recorded, or that is not finished"),
         (status = 416, body = Problem, description = "It is not that long"),
     ),
     security(("key" = ["recordings:read"])),
@@ -164,9 +183,9 @@ pub async fn recording(
 ) -> Result<Response<Body>, Problem> {
     let none = || Problem::not_found("no recording");
     let record = api.store.contact(&key.brand, id).await?.ok_or_else(none)?;
-    let calls = record.body.get("calls").and_then(Value::as_array);
-    let name = calls.into_iter().flatten().find_map(|call| call.get("recording")?.as_str());
-    let name = name.filter(|name| is_recording(name)).ok_or_else(none)?;
+    let recordings = record.body.get("recordings").and_then(Value::as_array);
+    let name = recordings.into_iter().flatten().find_map(|recording| recording.get("file")?.as_str());
+    let (name, format) = name.and_then(|name| Some((name, recorded(name)?))).ok_or_else(none)?;
     let path = api.config().node.data_dir.join("recordings").join(name);
     let mut file = File::open(path).await.map_err(|_| none())?;
     let length = file.metadata().await.map_err(|_| none())?.len();
@@ -186,10 +205,11 @@ pub async fn recording(
     let mut response = Response::new(Body::from_stream(stream::try_unfold((file, left), read_on)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("audio/wav"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CONTENT_LENGTH, left.into());
-    headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"recording.wav\""));
+    let attachment = format!("attachment; filename=\"recording.{}\"", format.extension());
+    headers.extend(HeaderValue::try_from(attachment).ok().map(|it| (CONTENT_DISPOSITION, it)));
     if status == StatusCode::PARTIAL_CONTENT {
         let range = format!("bytes {}-{}/{length}", bytes.start(), bytes.end());
         headers.extend(HeaderValue::try_from(range).ok().map(|range| (CONTENT_RANGE, range)));
@@ -212,9 +232,10 @@ async fn read_on((mut file, left): (File, u64)) -> std::io::Result<Option<(Bytes
 }
 
 /// Names are our own, and yet nothing that leads elsewhere is opened.
-fn is_recording(name: &str) -> bool {
-    name.strip_suffix(".wav")
-        .is_some_and(|stem| !stem.is_empty() && stem.bytes().all(|b| b.is_ascii_hexdigit()))
+fn recorded(name: &str) -> Option<Format> {
+    let (stem, _) = name.rsplit_once('.')?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    (!stem.is_empty() && stem.bytes().all(plain)).then(|| Format::of(name)).flatten()
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -271,9 +292,12 @@ mod tests {
 
     #[test]
     fn no_name_leads_out_of_the_recordings() {
-        assert!(is_recording("00c0ffee00c0ffee.wav"));
-        for name in ["../baton.db", "a/b.wav", ".wav", "/etc/passwd", "00c0.wav/..", "x.wav"] {
-            assert!(!is_recording(name), "{name}");
+        assert_eq!(recorded("c_01ab-00c0ffee00c0ffee.opus"), Some(Format::Opus));
+        assert_eq!(recorded("00c0ffee00c0ffee-2.wav"), Some(Format::Wav));
+        for name in
+            ["../baton.db", "a/b.wav", ".wav", "/etc/passwd", "00c0.wav/..", "x.db", "x.wav.part", "a.b.wav"]
+        {
+            assert_eq!(recorded(name), None, "{name}");
         }
     }
 }

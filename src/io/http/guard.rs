@@ -29,7 +29,7 @@ use crate::config::Config;
 /// A request is answered within this, its body included.
 const LONGEST_ANSWER: Duration = Duration::from_secs(20);
 
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; media-src blob:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Only requests meant for this listener.
@@ -160,6 +160,7 @@ impl Guard {
         put(CACHE_CONTROL, "no-store");
         put(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
         put(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+        put(HeaderName::from_static("permissions-policy"), "microphone=(self), camera=(), geolocation=()");
         if self.secure {
             put(STRICT_TRANSPORT_SECURITY, "max-age=31536000");
         }

@@ -18,6 +18,7 @@ pub fn add_to<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> 
     let pages = page![
         "/" = HTML "index.html",
         "/desk.js" = SCRIPT "desk.js",
+        "/phone.js" = SCRIPT "phone.js",
         "/words.js" = SCRIPT "words.js",
         "/desk.css" = STYLE "desk.css",
         "/docs" = HTML "docs.html",

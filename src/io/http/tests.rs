@@ -22,7 +22,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::handoffs::hash;
 use super::{Patience, Serving, Vitals, listen, start_with};
-use crate::base::{BrandId, ContactId, CustomerId, Language, Mint, Wall};
+use crate::base::{BrandId, Codec, ContactId, CustomerId, Language, Mint, Mono, Mos, Now, Wall};
+use crate::call::audio::{Audio, LegKind, Talker};
 use crate::config::Config;
 use crate::config::fault::Source;
 use crate::config::resolve::{Disk, Files, resolve};
@@ -34,7 +35,7 @@ use crate::io::secret;
 use crate::io::sip::{Limits, Sip};
 use crate::io::store::{ContactRecord, ContactState, Sqlite, Store};
 use crate::journey::handoff;
-use crate::media::SocketId;
+use crate::media::{Quality, SocketId, Way};
 use crate::sip::{self, Hop, Transport};
 
 const PASSWORD: &str = "correct horse";
@@ -790,6 +791,8 @@ async fn metrics_are_well_formed_and_name_nobody() {
         } else if !line.starts_with("# HELP ") {
             let (sample, value) = line.rsplit_once(' ').expect("a value");
             let name = sample.split('{').next().expect("a name");
+            let parts = ["_bucket", "_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+            let name = parts.filter(|whole| kinds.get(whole) == Some(&"histogram")).unwrap_or(name);
             assert!(value.parse::<f64>().is_ok(), "{line}");
             assert_eq!(kinds[name] == "counter", name.ends_with("_total"), "{line}");
         }
@@ -801,10 +804,57 @@ async fn metrics_are_well_formed_and_name_nobody() {
         "baton_agents{state=\"not_ready\"} 2",
         "baton_queue_waiting{queue=\"cards\"} 0",
         "baton_up 1",
+        "baton_one_way_audio_total{party=\"agent\"} 0",
+        "baton_audio_mos_bucket{party=\"caller\",way=\"from\",le=\"4.2\"} 0",
+        "baton_audio_loss_ratio_count{party=\"outside\",way=\"to\"} 0",
     ] {
         assert!(page.lines().any(|line| line == sample), "{sample} is missing:\n{page}");
     }
     assert!(!page.contains("138000") && !page.contains("anna"));
+}
+
+#[tokio::test]
+async fn a_contact_tells_how_each_leg_fared_and_who_was_not_heard() {
+    let daemon = Daemon::start().await;
+    let began = Now { mono: Mono::ZERO, wall: Wall::from_millis(43_260_000) };
+    let at = |s| Mono::ZERO + Duration::from_secs(s);
+    let mut audio = Audio::new(began);
+    audio.talk(at(2));
+    let near = Way { loss: 16, late: 8, jitter: Duration::from_millis(7), mos: Mos::new(3.6) };
+    let round_trip = Some(Duration::from_millis(80));
+    let quality = Quality { codec: Codec::Opus, near: Some(near), far: None, round_trip };
+    audio.measure(Talker::Agent, LegKind::WebRtc, &quality);
+    assert!(audio.silent(at(12), Talker::Agent, Duration::from_secs(5)));
+    let contact = ContactRecord {
+        id: ContactId(1),
+        brand: BrandId::default(),
+        customer: None,
+        revision: 1,
+        state: ContactState::Running,
+        started: began.wall,
+        ended: None,
+        agent: None,
+        disposition: None,
+        body: json!({ "id": ContactId(1), "audio": audio.kept(), "audio_faults": audio.faults(at(13)) }),
+    };
+    daemon.store.put_contact(contact).await.expect("kept");
+    let (_, contact) = answer(daemon.get(&format!("/v1/contacts/{}", ContactId(1)))).await;
+    let from = json!({
+        "reports": 1, "loss": 0.0625, "late": 0.0313, "jitter_ms": 7, "mos_min": 3.6, "mos_avg": 3.6
+    });
+    let leg = json!({
+        "party": "agent", "leg": "webrtc", "codec": "opus", "round_trip_ms": 80, "from": from, "to": null
+    });
+    assert_eq!(contact["audio"], json!([leg]));
+    let fault = json!({
+        "party": "agent", "what": "no_packets", "one_way": true, "from_ms": 7_000, "ms": 6_000,
+        "text": "no packets from agent since 12:01:07Z"
+    });
+    assert_eq!(contact["audio_faults"], json!([fault]));
+    let (_, description) = answer(daemon.ask(Method::GET, "/openapi.json")).await;
+    for field in ["audio", "audio_faults"] {
+        assert!(description["components"]["schemas"]["Contact"]["properties"][field].is_object(), "{field}");
+    }
 }
 
 #[tokio::test]
@@ -822,7 +872,7 @@ async fn a_recording_is_its_brands_and_is_served_in_parts() {
         ended: Some(Wall::from_millis(2_000)),
         agent: None,
         disposition: None,
-        body: json!({ "id": ContactId(id), "state": "running", "calls": [{ "recording": recording }] }),
+        body: json!({ "id": ContactId(id), "state": "running", "calls": [], "recordings": [{ "file": recording }] }),
     };
     for contact in
         [contact(1, Some("00c0ffee00c0ffee.wav")), contact(2, None), contact(3, Some("../baton.db"))]
@@ -1169,6 +1219,7 @@ async fn the_description_names_every_call_and_the_pages_load_nothing_foreign() {
         ("/", "text/html; charset=utf-8"),
         ("/docs", "text/html; charset=utf-8"),
         ("/desk.js", "text/javascript; charset=utf-8"),
+        ("/phone.js", "text/javascript; charset=utf-8"),
         ("/words.js", "text/javascript; charset=utf-8"),
         ("/docs.js", "text/javascript; charset=utf-8"),
         ("/desk.css", "text/css; charset=utf-8"),

@@ -1,5 +1,5 @@
-//! The media threads: each drives one [`Bay`] with sockets, a timer and a ring of commands, and
-//! writes what it records.
+//! The media threads: each drives one [`Bay`] with sockets, a timer and a ring of commands. Beside
+//! each, another thread writes what it records.
 //!
 //! Nothing is decided here. Each thread keeps a *stock* of bound socket pairs and tells of each
 //! one ([`Report::Stocked`]), so that signalling can name a port without asking. A pair is used up
@@ -26,9 +26,12 @@ use self::poll::{Bell, Epoll};
 use self::shard::{Order, Shard};
 use self::stock::Stock;
 use self::tape::Writer;
+pub use self::tape::{Alarms, Shelf};
 use super::clock::Clock;
-use crate::base::{Mint, Mono};
-use crate::media::{Bay, Command, Event, RecordingId, SocketId};
+use crate::base::{ContactId, Fingerprint, Mint, Mono};
+use crate::call::recording::Format;
+use crate::media::dtls::Certificate;
+use crate::media::{Bay, Command, Event, Kit, RecordingId, SocketId};
 
 /// One media thread, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,12 +45,14 @@ pub struct Settings {
     pub address: IpAddr,
     /// Shared among the shards. RTP takes an even port and RTCP the one above it.
     pub ports: RangeInclusive<u16>,
+    /// The port that WebRTC legs share, the first shard's; the others have those above it. Zero: any.
+    pub web_port: u16,
     /// Pairs each shard keeps ready: as many calls as may begin within a tenth of a second, and
     /// those that ring while their sockets are spoken for but not yet opened.
     pub stock: usize,
     /// From a leg's end until its port may be another's.
     pub rest: Duration,
-    pub recordings: PathBuf,
+    pub recordings: Shelf,
     /// Blocks of 20 ms of one recording that may wait for the disk, a shard. 664 bytes each.
     pub tape: usize,
     /// Of SCHED_RR, 1 to 99, where the system permits it.
@@ -73,10 +78,11 @@ pub enum Report {
         path: PathBuf,
         length: Duration,
     },
-    /// The disk refused: there is no file, or half of one.
+    /// The disk refused: the file has this much of it, and there is none if that is nothing.
     Spoiled {
         recording: RecordingId,
         error: io::ErrorKind,
+        length: Duration,
     },
 }
 
@@ -84,7 +90,10 @@ pub enum Report {
 #[derive(Debug)]
 pub struct Media {
     shards: Vec<Handle>,
-    writer: Option<JoinHandle<()>>,
+    web: Vec<SocketAddr>,
+    fingerprint: Fingerprint,
+    writers: Vec<JoinHandle<()>>,
+    alarms: Arc<Alarms>,
 }
 
 #[derive(Debug)]
@@ -123,9 +132,10 @@ impl Default for Settings {
             shards: thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
             address: IpAddr::from([0, 0, 0, 0]),
             ports: 20_000..=29_999,
+            web_port: 30_000,
             stock: 64,
             rest: Duration::from_secs(5),
-            recordings: PathBuf::from("recordings"),
+            recordings: Shelf { folder: "recordings".into(), format: Format::Wav, floor: 0 },
             tape: 8192,
             priority: 10,
         }
@@ -143,25 +153,40 @@ impl Media {
         mint: &mut Mint,
         reports: &mpsc::Sender<Report>,
     ) -> io::Result<Self> {
+        let certificate = Certificate::generate().map_err(io::Error::other)?;
+        let fingerprint = certificate.fingerprint();
+        let kit = Kit { tones: Arc::default(), certificate };
+        let mut web = Vec::new();
         let mut prepared = Vec::new();
-        let mut outlets = Vec::new();
+        // Before anything is recorded anew.
+        match tape::mend(&settings.recordings.folder)? {
+            0 => {}
+            mended => tracing::warn!(mended, "recordings were cut off when the last run ended"),
+        }
+        let alarms = Arc::new(Alarms::default());
+        let mut writers = Vec::new();
         for n in 0..settings.shards.max(1) {
             let counts = Arc::new(Counts::default());
             let (feed, outlet) = tape::ring(settings.tape, Arc::clone(&counts));
-            outlets.push(outlet);
+            let (shelf, alarms) = (settings.recordings.clone(), Arc::clone(&alarms));
+            writers.push(Writer::new(shelf, outlet, reports.clone(), alarms)?);
             let ports = stock::ports(&settings.ports, n, settings.shards.max(1));
             let tries = ports.len();
             let mut mint = mint.fork();
             let (level, rest) = (settings.stock, settings.rest);
+            let port = if settings.web_port == 0 { 0 } else { settings.web_port.saturating_add(n as u16) };
+            let shared = stock::bind_shared(SocketAddr::new(settings.address, port))?;
+            web.push(shared.local_addr()?);
             let mut stock = Stock::new(
                 Epoll::new()?,
                 settings.address,
+                shared,
                 ports,
                 level,
                 rest,
                 &mut mint,
                 Arc::clone(&counts),
-            );
+            )?;
             stock.fill(Mono::ZERO, tries)?;
             if counts.stocked() == 0 {
                 return Err(io::ErrorKind::AddrInUse.into());
@@ -171,7 +196,7 @@ impl Media {
             let shard = Shard::new(
                 ShardId(n as u32),
                 clock,
-                Bay::new(mint),
+                Bay::new(mint, kit.clone()),
                 stock,
                 feed,
                 Arc::clone(&bell),
@@ -181,10 +206,12 @@ impl Media {
             )?;
             prepared.push((shard, orders, bell, counts));
         }
-        let writer = Writer::new(settings.recordings.clone(), outlets, reports.clone())?;
-
-        let writer = thread::Builder::new().name("recordings".into()).spawn(|| writer.run())?;
-        let mut media = Self { shards: Vec::with_capacity(prepared.len()), writer: Some(writer) };
+        let write = |(n, writer): (usize, Writer)| {
+            thread::Builder::new().name(format!("recordings-{n}")).spawn(|| writer.run())
+        };
+        let writers = writers.into_iter().enumerate().map(write).collect::<io::Result<_>>()?;
+        let mut media =
+            Self { shards: Vec::with_capacity(prepared.len()), web, fingerprint, writers, alarms };
         for (n, (shard, orders, bell, counts)) in prepared.into_iter().enumerate() {
             let priority = settings.priority;
             let thread = thread::Builder::new().name(format!("media-{n}")).spawn(move || {
@@ -209,12 +236,32 @@ impl Media {
         (0..self.shards.len() as u32).map(ShardId)
     }
 
+    /// Of each shard, where its WebRTC legs are reached.
+    pub fn web(&self) -> &[SocketAddr] {
+        &self.web
+    }
+
+    /// Of the certificate that all legs with DTLS show.
+    pub const fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
     /// Hands a command to a shard, without waiting.
     ///
     /// # Errors
     /// The command is lost, and what it was for with it.
     pub fn command(&self, shard: ShardId, command: Command) -> Result<(), Stuck> {
         self.order(shard, Order::Command(command))
+    }
+
+    /// Whose recording this number will be: before it is commanded.
+    pub fn label(&self, shard: ShardId, recording: RecordingId, contact: ContactId) {
+        let _ = self.order(shard, Order::Label(recording, contact));
+    }
+
+    /// How recording fares.
+    pub fn alarms(&self) -> Arc<Alarms> {
+        Arc::clone(&self.alarms)
     }
 
     /// A stocked pair is spoken for, and will be opened or retired later: another may be stocked
@@ -248,9 +295,18 @@ impl Media {
     }
 
     /// Stops the threads and ends all recordings: a moment, unless the disk is slow. What was
-    /// saved is reported before this returns.
-    pub fn stop(self) {
-        drop(self);
+    /// saved is reported before this returns; commands are in vain from then on.
+    pub fn stop(&mut self) {
+        let mut threads = Vec::new();
+        for Handle { orders, bell, thread, .. } in self.shards.drain(..) {
+            drop(orders);
+            bell.ring();
+            threads.push(thread);
+        }
+        // The writers last: they end when they have.
+        for thread in threads.into_iter().chain(self.writers.drain(..)) {
+            let _ = thread.join();
+        }
     }
 
     fn order(&self, shard: ShardId, order: Order) -> Result<(), Stuck> {
@@ -263,16 +319,7 @@ impl Media {
 
 impl Drop for Media {
     fn drop(&mut self) {
-        let mut threads = Vec::new();
-        for Handle { orders, bell, thread, .. } in self.shards.drain(..) {
-            drop(orders);
-            bell.ring();
-            threads.push(thread);
-        }
-        // The writer last: it ends when they have.
-        for thread in threads.into_iter().chain(self.writer.take()) {
-            let _ = thread.join();
-        }
+        self.stop();
     }
 }
 
@@ -328,8 +375,10 @@ mod tests {
 
     use super::*;
     use crate::audio::wav;
+    use crate::base::Codec;
     use crate::base::LegId;
-    use crate::media::{Direction, Law, Plan, Source};
+    use crate::call::recording::file_name;
+    use crate::media::{Direction, Events, Keys, Path, Plan, Rtcp, Source};
 
     const CALLER: LegId = LegId(1);
     const AGENT: LegId = LegId(2);
@@ -357,7 +406,8 @@ mod tests {
                 address: [127, 0, 0, 1].into(),
                 stock,
                 ports: 30_000..=39_999,
-                recordings: folder.clone(),
+                web_port: 0,
+                recordings: Shelf { folder: folder.clone(), format: Format::Wav, floor: 0 },
                 tape: 256,
                 ..Settings::default()
             };
@@ -414,11 +464,18 @@ mod tests {
             let remote = socket.local_addr().unwrap();
             let plan = Plan {
                 socket: stocked,
-                remote,
-                remote_rtcp: SocketAddr::new(remote.ip(), remote.port() + 1),
-                law: Law::Mu,
+                path: Path::Symmetric {
+                    remote,
+                    remote_rtcp: SocketAddr::new(remote.ip(), remote.port() + 1),
+                },
+                keys: Keys::None,
+                rtcp: Rtcp::Apart,
+                codec: Codec::Pcmu,
                 payload_type: 0,
-                events: Some(101),
+                payload_type_in: 0,
+                events: Some(Events { sent: 101, received: 101, clock: 8000, aside: None }),
+                noise: None,
+                opus: None,
                 ptime_ms: 20,
                 direction: Direction::SendRecv,
                 ssrc: 7,
@@ -504,6 +561,7 @@ mod tests {
         let mut scene = Scene::new("recorded--", 2, 64);
         let mut caller = scene.open(CALLER).await;
         let recording = RecordingId(5);
+        scene.media().label(SHARD, recording, ContactId(9));
         scene.order(Command::Record { recording, left: CALLER, right: None });
         for _ in 0..15 {
             let beats = scene.media().counts(SHARD).unwrap().beats();
@@ -523,7 +581,7 @@ mod tests {
         };
         let (path, length) = scene.saved().await;
         assert_eq!(length, recorded);
-        assert_eq!(path, scene.folder.join("0000000000000005.wav"));
+        assert_eq!(path, scene.folder.join(file_name(ContactId(9), recording, Format::Wav)));
         let sound = wav::read(&std::fs::read(path).unwrap()).unwrap();
         assert_eq!(Duration::from_micros(sound.len() as u64 * 125), length);
         assert!(sound.iter().any(|sample| *sample != 0), "something was heard");
@@ -541,7 +599,7 @@ mod tests {
             }
         })
         .await;
-        scene.media.take().unwrap().stop();
+        scene.media().stop();
         assert!(scene.saved().await.1 >= Duration::from_millis(40));
     }
 
@@ -580,7 +638,7 @@ mod tests {
             shards: 1,
             address: [127, 0, 0, 1].into(),
             ports: port..=port + 1,
-            recordings: std::env::temp_dir(),
+            recordings: Shelf { folder: std::env::temp_dir(), format: Format::Wav, floor: 0 },
             ..Settings::default()
         };
         let (reports, _told) = mpsc::channel(1);

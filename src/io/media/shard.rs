@@ -13,9 +13,9 @@ use super::poll::{Bell, Ready, Timer};
 use super::stock::{FIRST_FREE_TOKEN, Stock, socket_of};
 use super::tape::Feed;
 use super::{Counts, Report, ShardId};
-use crate::base::{LegId, Mono};
+use crate::base::{ContactId, LegId, Mono};
 use crate::io::clock::Clock;
-use crate::media::{Bay, Command, SocketId, TICK};
+use crate::media::{Bay, Command, RecordingId, SocketId, TICK};
 
 /// What the thread is told over its ring. It ends when nobody can tell it anything any more.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(super) enum Order {
     Command(Command),
     Take(SocketId),
     Retire(SocketId),
+    /// Whose recording this will be.
+    Label(RecordingId, ContactId),
 }
 
 #[derive(Debug)]
@@ -56,8 +58,12 @@ const CHORES: Duration = Duration::from_millis(100);
 const FILLING: Duration = Duration::from_millis(4);
 /// Pairs bound at one time: some 50 µs each, within which no packet is handled.
 const BOUND_AT_ONCE: usize = 8;
+/// Datagrams of the shared port handled before others get their turn.
+const SHARED_AT_ONCE: usize = 32;
 /// Longer than any packet of audio, and than any Ethernet frame.
 const LONGEST: usize = 2048;
+/// Room behind a packet, for what protects it on its way out.
+const SPARE: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Going {
@@ -102,7 +108,7 @@ impl Shard {
 
     pub fn run(mut self) {
         let mut ready = Ready::new();
-        let mut buffer = [0; LONGEST];
+        let mut buffer = [0; LONGEST + SPARE];
         loop {
             self.keep_time();
             self.tell();
@@ -127,10 +133,14 @@ impl Shard {
                     }
                     token => {
                         let (socket, channel) = socket_of(token);
-                        if let Some((length, from)) = self.stock.receive(socket, channel, &mut buffer) {
-                            let packet = buffer.get_mut(..length).unwrap_or_default();
-                            let now = self.clock.mono();
-                            self.bay.handle_packet(now, socket, channel, from, packet, &mut self.stock);
+                        let most = if socket == SocketId::SHARED { SHARED_AT_ONCE } else { 1 };
+                        for _ in 0..most {
+                            let room = &mut buffer[..LONGEST];
+                            let Some((length, from)) = self.stock.receive(socket, channel, room) else {
+                                break;
+                            };
+                            let (now, stock) = (self.clock.mono(), &mut self.stock);
+                            self.bay.handle_packet(now, socket, channel, from, &mut buffer, length, stock);
                         }
                     }
                 }
@@ -164,6 +174,7 @@ impl Shard {
                 Ok(Order::Command(command)) => self.command(command),
                 Ok(Order::Take(socket)) => self.take(socket),
                 Ok(Order::Retire(socket)) => self.stock.retire(self.clock.mono(), socket),
+                Ok(Order::Label(recording, contact)) => self.feed.label(recording, contact),
                 Err(TryRecvError::Empty) => return Going::On,
                 Err(TryRecvError::Disconnected) => return Going::Stopped,
             }

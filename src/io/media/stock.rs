@@ -30,6 +30,8 @@ pub(super) struct Stock {
     vacant: Vec<u32>,
     /// Even ports nobody has, the longest unused first, and when each may be had again.
     ports: VecDeque<(Mono, u16)>,
+    /// The port all WebRTC legs share.
+    shared: UdpSocket,
     stocked: usize,
     unannounced: VecDeque<SocketId>,
     supply: Supply,
@@ -50,6 +52,9 @@ enum Place {
     Taken,
 }
 
+/// Octets: 80 ms of a thousand legs. The kernel may grant less.
+const SHARED_BUFFER: usize = 4 << 20;
+
 /// Told to the operator once each time it runs short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Supply {
@@ -58,22 +63,26 @@ enum Supply {
 }
 
 impl Stock {
+    #[expect(clippy::too_many_arguments, reason = "the parts of one stock, put together in one place")]
     pub fn new(
         epoll: Epoll,
         address: IpAddr,
+        shared: UdpSocket,
         mut ports: Vec<u16>,
         level: usize,
         rest: Duration,
         mint: &mut Mint,
         counts: Arc<Counts>,
-    ) -> Self {
+    ) -> io::Result<Self> {
+        epoll.add(&shared, token(SocketId::SHARED, Channel::Rtp))?;
         // Whoever guesses the next port could speak into a call before its caller does.
         for last in (1..ports.len()).rev() {
             ports.swap(last, mint.u64() as usize % (last + 1));
         }
-        Self {
+        Ok(Self {
             epoll,
             address,
+            shared,
             level,
             rest,
             pairs: Vec::with_capacity(ports.len()),
@@ -83,7 +92,7 @@ impl Stock {
             unannounced: VecDeque::with_capacity(level),
             supply: Supply::Enough,
             counts,
-        }
+        })
     }
 
     pub fn epoll(&self) -> &Epoll {
@@ -170,7 +179,7 @@ impl Stock {
         channel: Channel,
         buffer: &mut [u8],
     ) -> Option<(usize, SocketAddr)> {
-        let (length, from) = self.pair(socket)?.channel(channel).recv_from(buffer).ok()?;
+        let (length, from) = self.socket(socket, channel)?.recv_from(buffer).ok()?;
         // The kernel cuts what does not fit.
         if length == buffer.len() {
             Counts::add(&self.counts.oversize);
@@ -196,6 +205,13 @@ impl Stock {
         Ok(())
     }
 
+    fn socket(&self, socket: SocketId, channel: Channel) -> Option<&UdpSocket> {
+        match socket {
+            SocketId::SHARED => Some(&self.shared),
+            pair => self.pair(pair).map(|pair| pair.channel(channel)),
+        }
+    }
+
     fn pair(&self, socket: SocketId) -> Option<&Pair> {
         self.pairs.get(socket.0 as usize)?.as_ref()
     }
@@ -205,9 +221,9 @@ impl Wire for Stock {
     fn send(&mut self, socket: SocketId, channel: Channel, to: SocketAddr, bytes: &[u8]) {
         // The null address of a peer on hold would be this machine itself.
         let sent = self
-            .pair(socket)
+            .socket(socket, channel)
             .filter(|_| to.port() != 0 && !to.ip().is_unspecified())
-            .is_some_and(|pair| pair.channel(channel).send_to(bytes, to).is_ok());
+            .is_some_and(|socket| socket.send_to(bytes, to).is_ok());
         Counts::add(if sent { &self.counts.sent } else { &self.counts.unsent });
     }
 }
@@ -238,6 +254,13 @@ pub(super) fn ports(range: &RangeInclusive<u16>, nth: usize, of: usize) -> Vec<u
     (first..*range.end()).step_by(2).skip(nth).step_by(of).collect()
 }
 
+/// The port of all WebRTC legs has room for the packets of as many.
+pub(super) fn bind_shared(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = bind(address)?;
+    socket2::SockRef::from(&socket).set_recv_buffer_size(SHARED_BUFFER)?;
+    Ok(socket)
+}
+
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket::open(address, Type::DGRAM, Protocol::UDP, Dscp::Audio)?;
     socket.bind(&address.into())?;
@@ -260,7 +283,9 @@ mod tests {
         own[..4].copy_from_slice(&std::process::id().to_le_bytes());
         let (epoll, mut mint) = (Epoll::new().unwrap(), Mint::new(own));
         let address = Ipv4Addr::LOCALHOST.into();
-        let mut stock = Stock::new(epoll, address, ports, level, REST, &mut mint, Arc::default());
+        let shared = bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let counts = Arc::default();
+        let mut stock = Stock::new(epoll, address, shared, ports, level, REST, &mut mint, counts).unwrap();
         stock.fill(Mono::ZERO, 10_000).unwrap();
         stock
     }

@@ -1,35 +1,109 @@
-//! Recorded sound on its way to disk: from each media thread over a bounded ring to one writer.
+//! Recorded sound on its way to disk: from each media thread over a bounded ring to a writer.
 //!
 //! A media thread never waits for the disk. Its blocks of sound are made ahead, go to the writer
 //! full and come back empty; when none is left the sound is lost, counted, and made up for with
-//! silence, so that what follows stands where it belongs.
+//! silence, so that what follows stands where it belongs. The writer codes, and writes at least once a
+//! second: a killed process loses no more. A file is called `NAME.part` until it is whole and on
+//! the disk; [`mend`] makes whole what an earlier run left.
+//!
+//! A disk that refuses spoils the recordings of that time and no call. It is an alarm ([`Alarms`]),
+//! as is one that is nearly full, and the next recording tries again.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ffi::{CString, OsStr};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::{Counts, Report};
+use crate::audio::ogg;
 use crate::audio::wav::{self, Length};
-use crate::gateway::contact::recording_file;
+use crate::base::ContactId;
+use crate::call::recording::{Format, file_name};
 use crate::media::{FRAME, RecordingId, Tape};
+
+/// Where recordings are kept, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shelf {
+    pub folder: PathBuf,
+    pub format: Format,
+    /// Octets that are to be free; with less there is an alarm.
+    pub floor: u64,
+}
+
+/// How recording fares, for the operator. Written by the writers, read by whoever likes.
+#[derive(Debug, Default)]
+pub struct Alarms {
+    spoiled: AtomicU64,
+    refusing: AtomicBool,
+    low: AtomicBool,
+}
+
+impl Alarms {
+    /// Recordings cut short or not made at all, since the start.
+    pub fn spoiled(&self) -> u64 {
+        self.spoiled.load(Ordering::Relaxed)
+    }
+
+    /// The disk refused the last recording it was given.
+    pub fn is_refusing(&self) -> bool {
+        self.refusing.load(Ordering::Relaxed)
+    }
+
+    /// Less is free than is to be.
+    pub fn is_low(&self) -> bool {
+        self.low.load(Ordering::Relaxed)
+    }
+
+    fn refused(&self, error: &io::Error) {
+        self.spoiled.fetch_add(1, Ordering::Relaxed);
+        if !self.refusing.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "the disk refuses recordings: they are cut short, calls go on");
+        }
+    }
+
+    fn saved(&self) {
+        if self.refusing.swap(false, Ordering::Relaxed) {
+            tracing::info!("the disk takes recordings again");
+        }
+    }
+
+    fn measured(&self, free: u64, floor: u64) {
+        // A tenth more than the floor ends the alarm, so that it does not come and go.
+        let (low, fine) = (free < floor, free >= floor.saturating_add(floor / 10));
+        if low && !self.low.swap(true, Ordering::Relaxed) {
+            tracing::error!(free_mib = free >> 20, floor_mib = floor >> 20, "little space for recordings");
+        } else if fine && self.low.swap(false, Ordering::Relaxed) {
+            tracing::info!(free_mib = free >> 20, "space for recordings again");
+        }
+    }
+}
 
 /// A media thread's end.
 #[derive(Debug)]
 pub(super) struct Feed {
     full: SyncSender<Item>,
     empty: Receiver<Box<Block>>,
-    /// Where each recording is, in frames of two samples.
-    positions: BTreeMap<RecordingId, u64>,
+    reels: BTreeMap<RecordingId, Place>,
     /// Ends for which the ring had no room.
-    unsaid: VecDeque<(RecordingId, u64)>,
+    unsaid: VecDeque<(RecordingId, Place)>,
     counts: Arc<Counts>,
+}
+
+/// Where a recording is.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    contact: ContactId,
+    /// In frames of two samples.
+    at: u64,
 }
 
 /// The writer's end.
@@ -43,15 +117,15 @@ pub(super) struct Outlet {
 #[derive(Debug)]
 enum Item {
     Sound(Box<Block>),
-    /// The recording is so many frames long.
-    Finish(RecordingId, u64),
+    /// The recording is so long.
+    Finish(RecordingId, Place),
 }
 
 /// 20 ms of both channels.
 #[derive(Debug)]
 struct Block {
     recording: RecordingId,
-    at: u64,
+    place: Place,
     length: usize,
     samples: [i16; 2 * FRAME],
 }
@@ -62,24 +136,34 @@ pub(super) fn ring(blocks: usize, counts: Arc<Counts>) -> (Feed, Outlet) {
     let (fill, full) = sync_channel(blocks + 1024);
     let (give_back, empty) = sync_channel(blocks);
     for _ in 0..blocks {
-        let block = Block { recording: RecordingId(0), at: 0, length: 0, samples: [0; 2 * FRAME] };
+        let block =
+            Block { recording: RecordingId(0), place: Place::NOWHERE, length: 0, samples: [0; 2 * FRAME] };
         give_back.try_send(Box::new(block)).expect("room for each");
     }
     let feed = Feed {
         full: fill,
         empty,
-        positions: BTreeMap::new(),
+        reels: BTreeMap::new(),
         unsaid: VecDeque::new(),
         counts: Arc::clone(&counts),
     };
     (feed, Outlet { full, empty: give_back, counts })
 }
 
+impl Place {
+    const NOWHERE: Self = Self { contact: ContactId(0), at: 0 };
+}
+
 impl Feed {
+    /// Whose recording the next of this number is. Without it the file is nobody's by name.
+    pub fn label(&mut self, recording: RecordingId, contact: ContactId) {
+        self.reels.entry(recording).or_insert(Place { contact, at: 0 });
+    }
+
     /// Says again what found no room.
     pub fn flush(&mut self) {
-        while let Some(&(recording, length)) = self.unsaid.front() {
-            if self.full.try_send(Item::Finish(recording, length)).is_err() {
+        while let Some(&(recording, place)) = self.unsaid.front() {
+            if self.full.try_send(Item::Finish(recording, place)).is_err() {
                 break;
             }
             self.unsaid.pop_front();
@@ -89,16 +173,16 @@ impl Feed {
 
 impl Tape for Feed {
     fn write(&mut self, recording: RecordingId, samples: &[i16]) {
-        let position = self.positions.entry(recording).or_default();
+        let reel = self.reels.entry(recording).or_insert(Place::NOWHERE);
         for part in samples.chunks(2 * FRAME) {
-            let at = *position;
-            *position += part.len() as u64 / 2;
+            let place = *reel;
+            reel.at += part.len() as u64 / 2;
             let Ok(mut block) = self.empty.try_recv() else {
                 Counts::add(&self.counts.unrecorded);
                 continue;
             };
             block.samples[..part.len()].copy_from_slice(part);
-            (block.recording, block.at, block.length) = (recording, at, part.len());
+            (block.recording, block.place, block.length) = (recording, place, part.len());
             // There is room for every block; only a writer that is gone does not take it.
             if self.full.try_send(Item::Sound(block)).is_err() {
                 Counts::add(&self.counts.unrecorded);
@@ -107,82 +191,111 @@ impl Tape for Feed {
     }
 
     fn finish(&mut self, recording: RecordingId) {
-        let length = self.positions.remove(&recording).unwrap_or(0);
-        self.unsaid.push_back((recording, length));
+        let place = self.reels.remove(&recording).unwrap_or(Place::NOWHERE);
+        self.unsaid.push_back((recording, place));
         self.flush();
     }
 }
 
-/// One thread that writes every shard's recordings, each in a file of its own.
+/// The thread that writes one shard's recordings, each in a file of its own.
 #[derive(Debug)]
 pub(super) struct Writer {
-    folder: PathBuf,
-    outlets: Vec<Outlet>,
-    reels: BTreeMap<RecordingId, Reel>,
+    shelf: Shelf,
+    outlet: Outlet,
+    reels: BTreeMap<RecordingId, Option<Reel>>,
     untold: VecDeque<Report>,
     reports: mpsc::Sender<Report>,
+    alarms: Arc<Alarms>,
     /// Blocks lost when the operator was last told.
     known_lost: u64,
 }
 
 /// One recording's file.
 #[derive(Debug)]
-enum Reel {
-    Turning {
-        file: File,
-        path: PathBuf,
-        buffer: Vec<u8>,
-        /// Frames written or buffered.
-        at: u64,
-    },
-    /// The disk refused; this has been reported.
-    Spoiled,
+struct Reel {
+    file: File,
+    /// Its name until it is whole, and then.
+    part: PathBuf,
+    path: PathBuf,
+    coding: Coding,
+    /// Coded, and not yet written.
+    buffer: Vec<u8>,
+    /// Frames coded.
+    at: u64,
+    /// Octets that the file surely has.
+    written: u64,
 }
 
-/// One second of sound.
+#[derive(Debug)]
+enum Coding {
+    Wav,
+    Opus(Box<ogg::Stereo>),
+}
+
+/// One second of WAV. Of Opus each page is written, which is a second too.
 const BUFFER: usize = 32_000;
+const WAV_HEADER: u64 = 44;
+/// From one look for recordings to the next: asleep by the clock and not on the ring, so that no
+/// media thread has to wake us.
+const NAP: Duration = Duration::from_millis(50);
+/// Naps from one look at the free space to the next: 5 s.
+const NAPS: u32 = 100;
 
 impl Writer {
     /// Makes the folder if it is not there.
-    pub fn new(folder: PathBuf, outlets: Vec<Outlet>, reports: mpsc::Sender<Report>) -> io::Result<Self> {
-        use std::os::unix::fs::DirBuilderExt;
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        Ok(Self { folder, outlets, reels: BTreeMap::new(), untold: VecDeque::new(), reports, known_lost: 0 })
+    pub fn new(
+        shelf: Shelf,
+        outlet: Outlet,
+        reports: mpsc::Sender<Report>,
+        alarms: Arc<Alarms>,
+    ) -> io::Result<Self> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&shelf.folder)?;
+        Ok(Self {
+            shelf,
+            outlet,
+            reels: BTreeMap::new(),
+            untold: VecDeque::new(),
+            reports,
+            alarms,
+            known_lost: 0,
+        })
     }
 
-    /// Until all media threads are gone; then ends what is still being recorded.
+    /// Until the media thread is gone; then ends what is still being recorded.
     pub fn run(mut self) {
-        while self.turn() == Turn::On {
-            // Asleep by the clock and not on the ring, so that no media thread has to wake us.
-            std::thread::park_timeout(Duration::from_millis(50));
+        let mut naps = 0;
+        loop {
+            if naps % NAPS == 0 {
+                self.measure();
+            }
+            naps = naps.wrapping_add(1);
+            if self.turn() == Turn::Over {
+                break;
+            }
+            std::thread::park_timeout(NAP);
         }
         let cut_short: Vec<_> = self.reels.keys().copied().collect();
         for recording in cut_short {
-            self.finish(recording, None);
+            self.finish(recording, Place::NOWHERE);
         }
         self.tell();
     }
 
     /// Writes what has come since.
     fn turn(&mut self) -> Turn {
-        let mut turn = Turn::Over;
-        for n in 0..self.outlets.len() {
-            loop {
-                match self.outlets[n].full.try_recv() {
-                    Ok(Item::Sound(block)) => {
-                        self.write(&block);
-                        let _ = self.outlets[n].empty.try_send(block);
-                    }
-                    Ok(Item::Finish(recording, length)) => self.finish(recording, Some(length)),
-                    Err(TryRecvError::Empty) => {
-                        turn = Turn::On;
-                        break;
-                    }
-                    Err(TryRecvError::Disconnected) => break,
+        let turn = loop {
+            match self.outlet.full.try_recv() {
+                Ok(Item::Sound(block)) => {
+                    let sound = block.samples.get(..block.length).unwrap_or_default();
+                    self.reel(block.recording, block.place.contact, |reel| reel.write(block.place.at, sound));
+                    let _ = self.outlet.empty.try_send(block);
                 }
+                Ok(Item::Finish(recording, place)) => self.finish(recording, place),
+                Err(TryRecvError::Empty) => break Turn::On,
+                Err(TryRecvError::Disconnected) => break Turn::Over,
             }
-        }
-        let lost: u64 = self.outlets.iter().map(|outlet| outlet.counts.unrecorded()).sum();
+        };
+        let lost = self.outlet.counts.unrecorded();
         if lost > self.known_lost {
             if self.known_lost == 0 {
                 tracing::error!(blocks = lost, "recordings lose sound: the disk is too slow");
@@ -193,32 +306,51 @@ impl Writer {
         turn
     }
 
-    fn write(&mut self, block: &Block) {
-        let sound = block.samples.get(..block.length).unwrap_or_default();
-        self.reel(block.recording, |reel| reel.write(block.at, sound));
+    fn measure(&self) {
+        match free(&self.shelf.folder) {
+            Ok(free) => self.alarms.measured(free, self.shelf.floor),
+            Err(error) => tracing::debug!(%error, "free space unknown"),
+        }
     }
 
-    /// `length` is unknown where a media thread ended before its recordings.
-    fn finish(&mut self, recording: RecordingId, length: Option<u64>) {
-        self.reel(recording, |reel| reel.finish(length));
-        if let Some(Reel::Turning { path, at, .. }) = self.reels.remove(&recording) {
-            let length = Duration::from_micros(at * 125);
-            self.untold.push_back(Report::Saved { recording, path, length });
+    /// `end` is nowhere where a media thread ended before its recordings.
+    fn finish(&mut self, recording: RecordingId, end: Place) {
+        self.reel(recording, end.contact, |reel| reel.finish(end.at));
+        if let Some(Some(reel)) = self.reels.remove(&recording) {
+            self.alarms.saved();
+            let length = Duration::from_micros(reel.at * 125);
+            self.untold.push_back(Report::Saved { recording, path: reel.path, length });
         }
     }
 
     /// Does something to a recording's file, which is made if there is none.
-    fn reel(&mut self, recording: RecordingId, act: impl FnOnce(&mut Reel) -> io::Result<()>) {
-        let acted = match self.reels.entry(recording) {
-            std::collections::btree_map::Entry::Occupied(reel) => act(reel.into_mut()),
-            std::collections::btree_map::Entry::Vacant(place) => {
-                Reel::open(&self.folder, recording).and_then(|reel| act(place.insert(reel)))
+    fn reel(
+        &mut self,
+        recording: RecordingId,
+        contact: ContactId,
+        act: impl FnOnce(&mut Reel) -> io::Result<()>,
+    ) {
+        use std::collections::btree_map::Entry;
+        let (reel, acted) = match self.reels.entry(recording) {
+            Entry::Occupied(reel) => {
+                let reel = reel.into_mut();
+                // What is spoiled has been told of.
+                let acted = reel.as_mut().map_or(Ok(()), act);
+                (reel, acted)
             }
+            Entry::Vacant(place) => match Reel::open(&self.shelf, recording, contact) {
+                Ok(reel) => {
+                    let reel = place.insert(Some(reel));
+                    let acted = reel.as_mut().map_or(Ok(()), act);
+                    (reel, acted)
+                }
+                Err(error) => (place.insert(None), Err(error)),
+            },
         };
         if let Err(error) = acted {
-            tracing::error!(recording = recording.0, %error, "recording lost");
-            self.untold.push_back(Report::Spoiled { recording, error: error.kind() });
-            self.reels.insert(recording, Reel::Spoiled);
+            self.alarms.refused(&error);
+            let length = reel.take().map_or(Duration::ZERO, Reel::salvage);
+            self.untold.push_back(Report::Spoiled { recording, error: error.kind(), length });
         }
     }
 
@@ -239,65 +371,205 @@ enum Turn {
 }
 
 impl Reel {
-    fn open(folder: &std::path::Path, recording: RecordingId) -> io::Result<Self> {
-        let mut nth = 1;
-        let (path, file) = loop {
-            // As the contact's record names it.
-            let mut name = recording_file(recording);
-            if nth > 1 {
-                name.insert_str(name.len() - ".wav".len(), &format!("-{nth}"));
+    fn open(shelf: &Shelf, recording: RecordingId, contact: ContactId) -> io::Result<Self> {
+        let mut buffer = vec![];
+        let coding = match shelf.format {
+            // Good enough to be played if we never come to write the length.
+            Format::Wav => {
+                buffer.reserve(BUFFER + 4 * FRAME);
+                buffer.extend_from_slice(&wav::stereo_header(Length::Open));
+                Coding::Wav
             }
-            let path = folder.join(name);
-            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-                Ok(file) => break (path, file),
-                // Whatever was recorded under that number before is not written over.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && nth < 100 => nth += 1,
-                Err(error) => return Err(error),
+            Format::Opus => {
+                let serial = recording.0 as u32;
+                let stereo = ogg::Stereo::new(serial, &mut buffer).map_err(io::Error::other)?;
+                Coding::Opus(Box::new(stereo))
             }
         };
-        let mut buffer = Vec::with_capacity(BUFFER + 4 * FRAME);
-        // Good enough to be played if we never come to write the length.
-        buffer.extend_from_slice(&wav::stereo_header(Length::Open));
-        Ok(Self::Turning { file, path, buffer, at: 0 })
+        let name = file_name(contact, recording, shelf.format);
+        let mut nth = 1;
+        let (path, part, file) = loop {
+            let mut path = shelf.folder.join(&name);
+            if nth > 1 {
+                let stem = name.trim_end_matches(shelf.format.extension()).trim_end_matches('.');
+                path.set_file_name(format!("{stem}-{nth}.{}", shelf.format.extension()));
+            }
+            let part = part_of(&path);
+            // Whatever was recorded under that number before is not written over.
+            let error = if path.exists() {
+                io::ErrorKind::AlreadyExists.into()
+            } else {
+                match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&part) {
+                    Ok(file) => break (path, part, file),
+                    Err(error) => error,
+                }
+            };
+            if error.kind() != io::ErrorKind::AlreadyExists || nth == 100 {
+                return Err(error);
+            }
+            nth += 1;
+        };
+        Ok(Self { file, part, path, coding, buffer, at: 0, written: 0 })
     }
 
     fn write(&mut self, position: u64, sound: &[i16]) -> io::Result<()> {
         self.pad(position)?;
-        let Self::Turning { file, buffer, at, .. } = self else { return Ok(()) };
-        wav::append(sound, buffer);
-        *at += sound.len() as u64 / 2;
-        if buffer.len() >= BUFFER { flush(file, buffer) } else { Ok(()) }
+        self.code(sound)
     }
 
     /// Silence up to a position, in place of what was lost.
     fn pad(&mut self, position: u64) -> io::Result<()> {
-        let Self::Turning { file, buffer, at, .. } = self else { return Ok(()) };
-        while *at < position {
-            let frames = (position - *at).min(8000);
-            buffer.resize(buffer.len() + 4 * frames as usize, 0);
-            *at += frames;
-            flush(file, buffer)?;
+        while self.at < position {
+            let frames = (position - self.at).min(FRAME as u64) as usize;
+            self.code(&[0; 2 * FRAME][..2 * frames])?;
         }
         Ok(())
     }
 
-    fn finish(&mut self, length: Option<u64>) -> io::Result<()> {
-        self.pad(length.unwrap_or(0))?;
-        let Self::Turning { file, buffer, at, .. } = self else { return Ok(()) };
-        flush(file, buffer)?;
-        file.seek(SeekFrom::Start(0))?;
-        file.write_all(&wav::stereo_header(Length::Octets(4 * *at)))
+    fn code(&mut self, sound: &[i16]) -> io::Result<()> {
+        self.at += sound.len() as u64 / 2;
+        let due = match &mut self.coding {
+            Coding::Wav => {
+                wav::append(sound, &mut self.buffer);
+                BUFFER
+            }
+            Coding::Opus(stereo) => {
+                stereo.append(sound, &mut self.buffer);
+                1
+            }
+        };
+        if self.buffer.len() >= due { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let octets = self.buffer.len() as u64;
+        let written = self.file.write_all(&self.buffer);
+        self.buffer.clear();
+        written?;
+        self.written += octets;
+        Ok(())
+    }
+
+    /// `end` in frames, if it is later than what came.
+    fn finish(&mut self, end: u64) -> io::Result<()> {
+        self.pad(end)?;
+        if let Coding::Opus(stereo) = &mut self.coding {
+            stereo.finish(&mut self.buffer);
+        }
+        self.flush()?;
+        if matches!(self.coding, Coding::Wav) {
+            self.file.seek(SeekFrom::Start(0))?;
+            self.file.write_all(&wav::stereo_header(Length::Octets(4 * self.at)))?;
+        }
+        settle(&self.file, &self.part, &self.path)
+    }
+
+    /// Keeps what the disk took before it refused. How long that is; none is no file.
+    fn salvage(self) -> Duration {
+        let Self { mut file, part, path, written, .. } = self;
+        let kept = file.set_len(written).and_then(|()| make_whole(&mut file, &path)).and_then(|length| {
+            if length.is_zero() {
+                std::fs::remove_file(&part)?;
+            } else {
+                settle(&file, &part, &path)?;
+            }
+            Ok(length)
+        });
+        kept.unwrap_or_else(|error| {
+            tracing::warn!(file = %part.display(), %error, "left as it is until the next start");
+            Duration::ZERO
+        })
     }
 }
 
-fn flush(file: &mut File, buffer: &mut Vec<u8>) -> io::Result<()> {
-    file.write_all(buffer)?;
-    buffer.clear();
-    Ok(())
+/// `NAME` to `NAME.part`.
+fn part_of(path: &Path) -> PathBuf {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    part.into()
+}
+
+/// On the disk, and only then by its own name.
+fn settle(file: &File, part: &Path, path: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    std::fs::rename(part, path)?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+/// Cuts a file to what can be played of it, and says so in its header. How long that is.
+fn make_whole(file: &mut File, path: &Path) -> io::Result<Duration> {
+    let octets = file.metadata()?.len();
+    match Format::of(&path.to_string_lossy()) {
+        Some(Format::Wav) => {
+            let frames = octets.saturating_sub(WAV_HEADER) / 4;
+            file.set_len(WAV_HEADER + 4 * frames)?;
+            file.seek(SeekFrom::Start(0))?;
+            file.write_all(&wav::stereo_header(Length::Octets(4 * frames)))?;
+            Ok(Duration::from_micros(frames * 125))
+        }
+        Some(Format::Opus) => {
+            let mut octets = vec![];
+            file.seek(SeekFrom::Start(0))?;
+            io::Read::read_to_end(file, &mut octets)?;
+            octets.truncate(ogg::whole(&octets));
+            file.set_len(octets.len() as u64)?;
+            Ok(ogg::length(&octets))
+        }
+        None => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Makes whole what an earlier run was killed over: every `.part` becomes a file that can be played,
+/// or goes if there is nothing in it. How many there were.
+///
+/// # Errors
+/// The folder cannot be read. A single file that cannot be mended is logged and left.
+pub(super) fn mend(folder: &Path) -> io::Result<usize> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    let mut mended = 0;
+    for part in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        if part.extension() != Some(OsStr::new("part")) {
+            continue;
+        }
+        let path = part.with_extension("");
+        let outcome = OpenOptions::new().read(true).write(true).open(&part).and_then(|mut file| {
+            if make_whole(&mut file, &path)?.is_zero() {
+                std::fs::remove_file(&part)
+            } else if path.exists() {
+                Err(io::ErrorKind::AlreadyExists.into())
+            } else {
+                settle(&file, &part, &path)
+            }
+        });
+        match outcome {
+            Ok(()) => mended += 1,
+            Err(error) => tracing::warn!(file = %part.display(), %error, "recording not mended"),
+        }
+    }
+    Ok(mended)
+}
+
+/// Octets that may still be written where this folder is.
+fn free(folder: &Path) -> io::Result<u64> {
+    let path = CString::new(folder.as_os_str().as_bytes())?;
+    let mut room = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the path ends in a zero and the structure is as large as the kernel expects.
+    if unsafe { libc::statvfs(path.as_ptr(), room.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded, so it is filled in.
+    let room = unsafe { room.assume_init() };
+    Ok(room.f_bavail.saturating_mul(room.f_frsize))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     const SOUND: [i16; 2 * FRAME] = [1000; 2 * FRAME];
@@ -311,18 +583,35 @@ mod tests {
     }
 
     impl Scene {
-        fn new(name: &str, blocks: usize) -> Self {
+        fn new(name: &str, blocks: usize, format: Format) -> Self {
             let folder = std::env::temp_dir().join(format!("baton-tape-{name}-{}", std::process::id()));
             let _ = std::fs::remove_dir_all(&folder);
             let (feed, outlet) = ring(blocks, Arc::default());
             let (reports, told) = mpsc::channel(16);
-            let writer = Writer::new(folder.clone(), vec![outlet], reports).unwrap();
+            let shelf = Shelf { folder: folder.clone(), format, floor: 0 };
+            let writer = Writer::new(shelf, outlet, reports, Arc::default()).unwrap();
             Self { feed, writer, told, folder }
+        }
+
+        fn record(&mut self, blocks: usize) {
+            for _ in 0..blocks {
+                self.feed.write(ONE, &SOUND);
+                assert_eq!(self.writer.turn(), Turn::On);
+            }
+        }
+
+        fn finish(&mut self) {
+            self.feed.finish(ONE);
+            self.writer.turn();
+        }
+
+        fn octets(&self, file: &str) -> Vec<u8> {
+            std::fs::read(self.folder.join(file)).unwrap()
         }
 
         /// What is in a file: mono samples, as both channels are the same.
         fn sound(&self, file: &str) -> Vec<i16> {
-            wav::read(&std::fs::read(self.folder.join(file)).unwrap()).unwrap()
+            wav::read(&self.octets(file)).unwrap()
         }
 
         fn saved(&mut self) -> (String, Duration) {
@@ -333,6 +622,24 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
+
+        fn spoiled(&mut self) -> (io::ErrorKind, Duration) {
+            match self.told.try_recv().unwrap() {
+                Report::Spoiled { recording: ONE, error, length } => (error, length),
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn files(&self) -> Vec<String> {
+            let files = std::fs::read_dir(&self.folder).unwrap();
+            files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
+        }
+
+        /// From now on the disk of the recording under way takes nothing.
+        fn fill_disk(&mut self) {
+            let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+            self.writer.reels.get_mut(&ONE).unwrap().as_mut().unwrap().file = full;
+        }
     }
 
     impl Drop for Scene {
@@ -341,49 +648,76 @@ mod tests {
         }
     }
 
+    fn wav() -> String {
+        file_name(ContactId(0), ONE, Format::Wav)
+    }
+
+    fn opus() -> String {
+        file_name(ContactId(0), ONE, Format::Opus)
+    }
+
     #[test]
     fn a_recording_is_a_file_of_its_sound() {
-        let mut scene = Scene::new("whole", 8);
-        for _ in 0..100 {
-            scene.feed.write(ONE, &SOUND);
-            assert_eq!(scene.writer.turn(), Turn::On);
-        }
-        scene.feed.finish(ONE);
-        scene.writer.turn();
-        assert_eq!(scene.saved(), ("0000000000000001.wav".into(), Duration::from_secs(2)));
-        assert_eq!(scene.sound("0000000000000001.wav"), vec![1000; 100 * FRAME]);
-        assert_eq!(std::fs::metadata(scene.folder.join("0000000000000001.wav")).unwrap().len(), 44 + 64_000);
+        let mut scene = Scene::new("whole", 8, Format::Wav);
+        scene.record(100);
+        assert_eq!(scene.files(), [wav() + ".part"]);
+        scene.finish();
+        assert_eq!(scene.saved(), (wav(), Duration::from_secs(2)));
+        assert_eq!(scene.files(), [wav()]);
+        assert_eq!(scene.sound(&wav()), vec![1000; 100 * FRAME]);
+        let file = std::fs::metadata(scene.folder.join(wav())).unwrap();
+        assert_eq!((file.len(), file.permissions().mode() & 0o777), (44 + 64_000, 0o600));
+    }
+
+    #[test]
+    fn an_opus_recording_lasts_as_long_and_takes_a_tenth() {
+        let mut scene = Scene::new("opus", 8, Format::Opus);
+        scene.record(200);
+        scene.finish();
+        assert_eq!(scene.saved(), (opus(), Duration::from_secs(4)));
+        let file = scene.octets(&opus());
+        assert_eq!((ogg::whole(&file), ogg::length(&file)), (file.len(), Duration::from_secs(4)));
+        assert!(file.len() < 12_800, "{}", file.len());
+    }
+
+    #[test]
+    fn a_file_is_called_after_its_contact() {
+        let mut scene = Scene::new("label", 8, Format::Wav);
+        scene.feed.label(ONE, ContactId(77));
+        scene.record(1);
+        scene.finish();
+        assert_eq!(scene.saved().0, file_name(ContactId(77), ONE, Format::Wav));
     }
 
     #[test]
     fn what_the_disk_was_too_slow_for_is_silence_and_counted() {
-        let mut scene = Scene::new("slow", 4);
+        let mut scene = Scene::new("slow", 4, Format::Wav);
         for _ in 0..10 {
             scene.feed.write(ONE, &SOUND);
         }
         scene.writer.turn();
         scene.feed.write(ONE, &SOUND);
-        scene.feed.finish(ONE);
-        scene.writer.turn();
+        scene.finish();
         assert_eq!(scene.saved().1, Duration::from_millis(220));
         let expected = [vec![1000; 4 * FRAME], vec![0; 6 * FRAME], vec![1000; FRAME]].concat();
-        assert_eq!(scene.sound("0000000000000001.wav"), expected);
+        assert_eq!(scene.sound(&wav()), expected);
         assert_eq!(scene.feed.counts.unrecorded(), 6);
     }
 
     #[test]
     fn a_recording_that_ends_in_a_gap_has_its_whole_length() {
-        let mut scene = Scene::new("gap", 1);
-        scene.feed.write(ONE, &SOUND);
-        scene.feed.write(ONE, &SOUND);
-        scene.feed.finish(ONE);
-        scene.writer.turn();
-        assert_eq!(scene.saved().1, Duration::from_millis(40));
+        for format in Format::ALL {
+            let mut scene = Scene::new(&format!("gap-{format:?}"), 1, format);
+            scene.feed.write(ONE, &SOUND);
+            scene.feed.write(ONE, &SOUND);
+            scene.finish();
+            assert_eq!(scene.saved().1, Duration::from_millis(40));
+        }
     }
 
     #[test]
     fn an_end_that_finds_no_room_is_said_later() {
-        let mut scene = Scene::new("ends", 1);
+        let mut scene = Scene::new("ends", 1, Format::Wav);
         for n in 0..1500 {
             scene.feed.finish(RecordingId(n));
         }
@@ -394,46 +728,107 @@ mod tests {
             scene.writer.turn();
             while scene.told.try_recv().is_ok() {}
         }
-        assert_eq!(std::fs::read_dir(&scene.folder).unwrap().count(), 1500);
+        assert_eq!(scene.files().len(), 1500);
     }
 
     #[test]
     fn nothing_recorded_before_is_written_over() {
-        let mut scene = Scene::new("twice", 8);
-        for expected in ["0000000000000001.wav", "0000000000000001-2.wav", "0000000000000001-3.wav"] {
-            scene.feed.write(ONE, &SOUND);
-            scene.feed.finish(ONE);
-            scene.writer.turn();
+        let mut scene = Scene::new("twice", 8, Format::Wav);
+        let stem = wav().trim_end_matches(".wav").to_owned();
+        for expected in [wav(), stem.clone() + "-2.wav", stem + "-3.wav"] {
+            scene.record(1);
+            scene.finish();
             assert_eq!(scene.saved().0, expected);
         }
     }
 
     #[test]
-    fn a_disk_that_refuses_spoils_one_recording_and_says_so_once() {
-        let mut scene = Scene::new("refuse", 8);
+    fn a_disk_that_refuses_spoils_one_recording_says_so_once_and_is_an_alarm_until_it_does_not() {
+        let mut scene = Scene::new("refuse", 8, Format::Wav);
         std::fs::remove_dir_all(&scene.folder).unwrap();
-        for _ in 0..3 {
-            scene.feed.write(ONE, &SOUND);
-        }
-        scene.feed.finish(ONE);
-        scene.writer.turn();
-        let told = scene.told.try_recv();
-        assert_eq!(told, Ok(Report::Spoiled { recording: ONE, error: io::ErrorKind::NotFound }));
+        scene.record(3);
+        scene.finish();
+        assert_eq!(scene.spoiled(), (io::ErrorKind::NotFound, Duration::ZERO));
         assert!(scene.told.try_recv().is_err());
+        let alarms = scene.writer.alarms.clone();
+        assert_eq!((alarms.spoiled(), alarms.is_refusing()), (1, true));
+
+        std::fs::create_dir(&scene.folder).unwrap();
+        scene.record(3);
+        scene.finish();
+        assert_eq!(scene.saved().1, Duration::from_millis(60));
+        assert_eq!((alarms.spoiled(), alarms.is_refusing()), (1, false));
+    }
+
+    #[test]
+    fn a_disk_that_fills_up_spoils_the_recording_under_way() {
+        for format in Format::ALL {
+            let mut scene = Scene::new(&format!("full-{format:?}"), 8, format);
+            scene.record(100);
+            scene.fill_disk();
+            scene.record(100);
+            scene.finish();
+            assert_eq!(scene.spoiled().0, io::ErrorKind::StorageFull);
+            assert!(scene.told.try_recv().is_err());
+        }
+    }
+
+    #[test]
+    fn what_the_disk_took_before_it_refused_is_kept() {
+        for (format, name, kept) in [(Format::Wav, wav(), 998), (Format::Opus, opus(), 993)] {
+            let mut scene = Scene::new(&format!("salvage-{format:?}"), 8, format);
+            scene.record(70);
+            let reel = scene.writer.reels.remove(&ONE).unwrap().unwrap();
+            assert!(reel.salvage().as_millis().abs_diff(kept) < 25);
+            assert_eq!(scene.files(), [name]);
+        }
+        let mut scene = Scene::new("salvage-none", 8, Format::Opus);
+        scene.record(1);
+        scene.writer.reels.remove(&ONE).unwrap().unwrap().salvage();
+        assert!(scene.files().is_empty());
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_made_whole_by_the_next() {
+        for (format, name) in [(Format::Wav, wav()), (Format::Opus, opus())] {
+            let mut scene = Scene::new(&format!("mend-{format:?}"), 8, format);
+            scene.record(170);
+            // As by a kill in the middle of a write.
+            let part = scene.folder.join(name.clone() + ".part");
+            OpenOptions::new().append(true).open(&part).unwrap().write_all(b"Ogg").unwrap();
+            std::fs::write(scene.folder.join("empty.wav.part"), b"RIFF").unwrap();
+            assert_eq!(mend(&scene.folder).unwrap(), 2);
+            assert_eq!(scene.files(), std::slice::from_ref(&name));
+            let octets = scene.octets(&name);
+            match format {
+                Format::Wav => assert!(scene.sound(&name).len().abs_diff(24_000) < 200),
+                Format::Opus => assert_eq!(ogg::length(&octets).as_millis(), 2993),
+            }
+        }
+        assert_eq!(mend(Path::new("/nowhere")).unwrap(), 0);
     }
 
     #[test]
     fn a_media_thread_that_is_gone_leaves_a_playable_file() {
-        let mut scene = Scene::new("gone", 8);
+        let mut scene = Scene::new("gone", 8, Format::Wav);
         scene.feed.write(ONE, &SOUND);
-        scene.feed = ring(1, Arc::default()).0;
+        let (feed, outlet) = ring(1, Arc::default());
+        scene.feed = feed;
         assert_eq!(scene.writer.turn(), Turn::Over);
-        let writer = std::mem::replace(
-            &mut scene.writer,
-            Writer::new(scene.folder.clone(), vec![], mpsc::channel(1).0).unwrap(),
-        );
-        writer.run();
-        assert_eq!(scene.saved(), ("0000000000000001.wav".into(), Duration::from_millis(20)));
-        assert_eq!(scene.sound("0000000000000001.wav"), vec![1000; FRAME]);
+        let (reports, shelf) = (mpsc::channel(1).0, scene.writer.shelf.clone());
+        let other = Writer::new(shelf, outlet, reports, Arc::default()).unwrap();
+        std::mem::replace(&mut scene.writer, other).run();
+        assert_eq!(scene.saved(), (wav(), Duration::from_millis(20)));
+        assert_eq!(scene.sound(&wav()), vec![1000; FRAME]);
+    }
+
+    #[test]
+    fn little_space_is_an_alarm_until_there_is_a_tenth_more() {
+        let alarms = Alarms::default();
+        for (free, low) in [(2000, false), (999, true), (1050, true), (1100, false), (1050, false)] {
+            alarms.measured(free, 1000);
+            assert_eq!(alarms.is_low(), low, "{free}");
+        }
+        assert!(free(&std::env::temp_dir()).unwrap() > 0);
     }
 }

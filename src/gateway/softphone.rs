@@ -1,0 +1,267 @@
+//! The phone in the desktop: one WebRTC leg that stands from log-in to log-out, so that answering a
+//! call is one row of the patch and no handshake.
+//!
+//! Between calls the leg belongs to the desk, during a call to the call ([`call::Output::Free`]
+//! brings it back). A page that is loaded again offers anew over its WebSocket; the caller hears
+//! music until it is there.
+//!
+//! [`call::Output::Free`]: crate::call::Output::Free
+
+use crate::acd;
+use crate::base::{AgentId, ContactId, LegId, Now};
+use crate::call::Who;
+use crate::call::leg::{Leg, Signalling};
+use crate::call::release::{Cause, Release};
+use crate::config::Phone;
+use crate::cti::{self, Push, Refusal};
+use crate::media;
+use crate::media::crowd::Shard;
+
+use super::contact::{Place, RingState};
+use super::{Gateway, Output};
+
+/// One agent's standing leg.
+#[derive(Debug)]
+pub(super) struct Softphone {
+    id: LegId,
+    shard: u16,
+    /// Here while no call has it.
+    leg: Option<Box<Leg>>,
+    line: Line,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// The handshake is not done, or has to be done again.
+    Dead,
+    Live,
+}
+
+impl Gateway {
+    /// The desktop offers: at log-in, after a refresh, on another network.
+    pub(super) fn on_softphone_offer(
+        &mut self,
+        now: Now,
+        agent: &AgentId,
+        offer: &str,
+    ) -> Result<(), Refusal> {
+        if !self.is_softphone(agent) {
+            return Err(Refusal::NotNow);
+        }
+        let answer = match self.softphones.get(agent).map(|phone| (phone.shard, phone.leg.is_some())) {
+            None => self.install(agent, offer)?,
+            Some((shard, idle)) => {
+                let fresh = Shard::new(shard).ok_or(Refusal::NoRoom)?.credentials(&mut self.mint);
+                if idle {
+                    self.renew_idle(agent, offer, fresh)?
+                } else {
+                    let contact = self.holding.get(agent).and_then(|id| self.contacts.get_mut(id));
+                    let contact = contact.ok_or(Refusal::NotNow)?;
+                    self.stirred.insert(contact.id);
+                    let renewed = contact.call.renew_callee(offer.as_bytes(), fresh);
+                    renewed.map_err(|refusal| unacceptable(agent, refusal))?
+                }
+            }
+        };
+        // Media tells when it is live (again).
+        if let Some(phone) = self.softphones.get_mut(agent) {
+            phone.line = Line::Dead;
+        }
+        let sdp = String::from_utf8_lossy(&answer).into_owned();
+        self.push(agent, Push::Sdp { sdp });
+        self.follow_phone(now, agent.clone());
+        Ok(())
+    }
+
+    fn install(&mut self, agent: &AgentId, offer: &str) -> Result<bytes::Bytes, Refusal> {
+        let outfit = self.web_outfit(0).ok_or(Refusal::NoRoom)?;
+        let (id, shard) = (self.sip.next_leg(), outfit.socket.shard);
+        let mut leg = Leg::new(id, outfit).on(Signalling::Web);
+        let answer = leg.answer(offer.as_bytes()).map_err(|refusal| unacceptable(agent, refusal))?;
+        self.outputs.extend(leg.open().map(|command| Output::Media { shard, command }));
+        self.lines.insert(id, agent.clone());
+        let leg = Some(Box::new(leg));
+        self.softphones.insert(agent.clone(), Softphone { id, shard, leg, line: Line::Dead });
+        Ok(answer)
+    }
+
+    fn renew_idle(
+        &mut self,
+        agent: &AgentId,
+        offer: &str,
+        fresh: crate::base::IceCredentials,
+    ) -> Result<bytes::Bytes, Refusal> {
+        let phone = self.softphones.get_mut(agent).ok_or(Refusal::NotNow)?;
+        let leg = phone.leg.as_mut().ok_or(Refusal::NotNow)?;
+        leg.provide(fresh);
+        let answer = leg.answer(offer.as_bytes()).map_err(|refusal| unacceptable(agent, refusal))?;
+        let shard = phone.shard;
+        self.outputs.extend(leg.open().map(|command| Output::Media { shard, command }));
+        Ok(answer)
+    }
+
+    /// The agent takes the call that is offered.
+    pub(super) fn pick_up(&mut self, agent: &AgentId, id: ContactId) -> Result<(), Refusal> {
+        let phone = self.softphones.get_mut(agent).filter(|phone| phone.line == Line::Live);
+        let phone = phone.ok_or(Refusal::PhoneUnreachable)?;
+        let leg = phone.leg.take().ok_or(Refusal::NotNow)?;
+        match self.contacts.get_mut(&id).filter(|contact| contact.shard == phone.shard) {
+            Some(contact) => {
+                self.legs.insert(leg.id(), id);
+                self.stirred.insert(id);
+                contact.call.join(agent.clone(), leg);
+                Ok(())
+            }
+            None => {
+                phone.leg = Some(leg);
+                Err(Refusal::PhoneUnreachable)
+            }
+        }
+    }
+
+    /// The desk shows the call, and rings by itself.
+    pub(super) fn ring_desk(&mut self, now: Now, id: ContactId, agent: AgentId) {
+        let reachable = self.is_reachable(&agent);
+        let Some(contact) = self.contacts.get_mut(&id) else { return };
+        if !reachable {
+            return self.acd.handle_input(now.mono, acd::Input::Fail { contact: id, agent });
+        }
+        if let Place::Offered { ring, .. } = &mut contact.place {
+            *ring = RingState::Rung;
+        }
+        contact.timeline.enter(now.mono, crate::call::record::Stage::Ring);
+        if let Some(hop) = contact.hop() {
+            hop.rung_at = Some(now.wall);
+        }
+    }
+
+    /// A call gives the leg back.
+    pub(super) fn on_softphone_free(&mut self, now: Now, agent: AgentId, leg: Box<Leg>) {
+        self.legs.remove(&leg.id());
+        match self.softphones.get_mut(&agent).filter(|phone| phone.id == leg.id()) {
+            Some(phone) => phone.leg = Some(leg),
+            // It was removed meanwhile.
+            None => {
+                let (shard, leg) = (leg.socket().shard, leg.id());
+                self.outputs.push_back(Output::Media { shard, command: media::Command::Close { leg } });
+            }
+        }
+        if !self.is_softphone(&agent) || self.is_desk_abandoned(&agent) {
+            self.remove_softphone(&agent);
+        }
+        self.follow_phone(now, agent);
+    }
+
+    /// What media tells of a standing leg. `None` if it is none.
+    pub(super) fn on_softphone_media(&mut self, now: Now, event: &media::Event) -> Option<()> {
+        let (leg, line) = match event {
+            media::Event::Secured { leg } => (leg, Line::Live),
+            media::Event::Unsecured { leg } | media::Event::Lost { leg } => (leg, Line::Dead),
+            _ => return None,
+        };
+        let agent = self.lines.get(leg)?.clone();
+        self.softphones.get_mut(&agent)?.line = line;
+        if line == Line::Dead && self.is_desk_abandoned(&agent) {
+            self.remove_softphone(&agent);
+        }
+        self.follow_phone(now, agent);
+        Some(())
+    }
+
+    /// Nobody is connected, and nobody is waited for.
+    fn is_desk_abandoned(&self, agent: &AgentId) -> bool {
+        self.desks.get(agent).is_none_or(|desk| desk.connection().is_none() && desk.deadline().is_none())
+    }
+
+    /// The desktop's WebSocket is gone; its page may be as well.
+    pub(super) fn on_softphone_away(&mut self, now: Now, agent: &AgentId) {
+        if let Some(contact) = self.softphone_call(agent) {
+            contact.call.step_away();
+        }
+        if self.softphones.contains_key(agent) {
+            self.follow_phone(now, agent.clone());
+        }
+    }
+
+    /// The same page is back: its audio never went.
+    pub(super) fn on_softphone_back(&mut self, now: Now, agent: &AgentId) {
+        let live = self.softphones.get(agent).is_some_and(|phone| phone.line == Line::Live);
+        if live && let Some(contact) = self.softphone_call(agent) {
+            contact.call.come_back();
+        }
+        self.follow_phone(now, agent.clone());
+    }
+
+    /// Another page has the desk: the one before is gone, and what it said with it. It will offer.
+    pub(super) fn on_softphone_reloaded(&mut self, now: Now, agent: &AgentId) {
+        let Some(phone) = self.softphones.get_mut(agent) else { return };
+        phone.line = Line::Dead;
+        if let Some(contact) = self.softphone_call(agent) {
+            contact.call.step_away();
+        }
+        self.follow_phone(now, agent.clone());
+    }
+
+    /// Nobody came back to the desk. A page that only lost its WebSocket still talks.
+    pub(super) fn on_softphone_abandoned(&mut self, agent: &AgentId) {
+        let live = self.softphones.get(agent).is_some_and(|phone| phone.line == Line::Live);
+        match self.softphone_call(agent) {
+            Some(contact) if live => contact.call.come_back(),
+            _ => self.remove_softphone(agent),
+        }
+    }
+
+    /// After a reload: agents whose phone is another now. A call that is up goes on to its end.
+    pub(super) fn remove_strange_softphones(&mut self) {
+        let idle = |(agent, phone): (&AgentId, &Softphone)| {
+            (phone.leg.is_some() && !self.is_softphone(agent)).then(|| agent.clone())
+        };
+        let strangers: Vec<_> = self.softphones.iter().filter_map(idle).collect();
+        strangers.iter().for_each(|agent| self.remove_softphone(agent));
+    }
+
+    /// Nobody will speak by it any more.
+    fn remove_softphone(&mut self, agent: &AgentId) {
+        let Some(phone) = self.softphones.remove(agent) else { return };
+        self.lines.remove(&phone.id);
+        match phone.leg {
+            Some(leg) => {
+                let (shard, leg) = (phone.shard, leg.id());
+                self.outputs.push_back(Output::Media { shard, command: media::Command::Close { leg } });
+            }
+            None => {
+                let contact = self.holding.get(agent).and_then(|id| self.contacts.get_mut(id));
+                if let Some(contact) = contact {
+                    self.stirred.insert(contact.id);
+                    contact.call.release(Release::by_us(Cause::PeerLost));
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_softphone(&self, agent: &AgentId) -> bool {
+        matches!(self.config.agents.get(agent).map(|agent| &agent.phone), Some(Phone::Softphone))
+    }
+
+    /// Its page is there, its handshake done.
+    pub(super) fn is_softphone_live(&self, agent: &AgentId) -> bool {
+        self.softphones.get(agent).is_some_and(|phone| phone.line == Line::Live)
+            && self.desks.get(agent).is_some_and(|desk| desk.connection().is_some())
+    }
+
+    /// The contact that has the agent's standing leg.
+    fn softphone_call(&mut self, agent: &AgentId) -> Option<&mut super::contact::Contact> {
+        self.softphones.get(agent).filter(|phone| phone.leg.is_none())?;
+        let id = *self.holding.get(agent)?;
+        self.stirred.insert(id);
+        self.contacts
+            .get_mut(&id)
+            .map(Box::as_mut)
+            .filter(|contact| matches!(contact.call.callee(), Some(Who::Agent(with)) if with == agent))
+    }
+}
+
+fn unacceptable(agent: &AgentId, refusal: crate::sdp::Refusal) -> cti::Refusal {
+    tracing::debug!(%agent, %refusal, "softphone's offer refused");
+    Refusal::Unacceptable
+}

@@ -1,0 +1,261 @@
+//! Two legs on one tape: each in its place on its own side, however the network was.
+//!
+//! The jitter buffer delays, makes up and joins, so what is asked is where sound is and which, not
+//! which samples.
+
+use super::phone::Phone;
+use super::sound::{loudness, peak_at, phrase, tone};
+use super::*;
+
+pub const TAPE: RecordingId = RecordingId(1);
+
+/// What either side hums.
+const LEFT: f64 = 400.0;
+const RIGHT: f64 = 1000.0;
+const PEAK: f64 = 8000.0;
+
+/// Milliseconds by which sound may come after it was said.
+const BEHIND: std::ops::RangeInclusive<usize> = 20..=80;
+
+/// What happens in the room before packet `n`; who is named says nothing then.
+type Script<'a> = dyn FnMut(&mut Room, u32) -> &'a [u64] + 'a;
+
+/// Legs 1 (µ-law) and 2 (A-law) hum for forty packets, each its own tone, and are recorded until
+/// the last came. Gives either side.
+fn recorded(script: &mut Script<'_>) -> [Vec<i16>; 2] {
+    let mut room = Room::talking([Codec::Pcmu, Codec::Pcma]);
+    room.tell(Command::Record { recording: TAPE, left: LegId(1), right: Some(LegId(2)) });
+    let mut phones = [(1, Codec::Pcmu, LEFT), (2, Codec::Pcma, RIGHT)]
+        .map(|(leg, codec, hertz)| (leg, Phone::new(leg, codec), tone(Rate::Narrow, hertz, PEAK, 800)));
+    for n in 0..40 {
+        let quiet = script(&mut room, n);
+        for (leg, phone, hum) in &mut phones {
+            let bytes = phone.packet(&hum[n as usize * 160..][..160]);
+            if !quiet.contains(leg) {
+                phone.send(&mut room, &bytes);
+            }
+        }
+        room.run(20);
+    }
+    finish(&mut room)
+}
+
+/// Gives either side. Nothing is left of it in the bay.
+fn finish(room: &mut Room) -> [Vec<i16>; 2] {
+    room.tell(Command::Finish { recording: TAPE });
+    assert_eq!(room.finished, [TAPE]);
+    let tape = room.tapes[&TAPE].clone();
+    let length = Duration::from_micros(tape.len() as u64 / 2 * 125);
+    assert_eq!(room.events().pop(), Some(Event::Recorded { recording: TAPE, length }));
+    let Load { taps, recordings, decoders, .. } = room.bay.load();
+    assert_eq!((taps, recordings, decoders), (0, 0, 0));
+    [0, 1].map(|side| tape.iter().skip(side).step_by(2).copied().collect())
+}
+
+/// Whether a tone is there, for each 10 ms.
+fn places(sound: &[i16], hertz: f64) -> Vec<bool> {
+    sound.chunks_exact(80).map(|part| peak_at(Rate::Narrow, hertz, part) > PEAK / 2.0).collect()
+}
+
+/// Begin and end of each stretch of it, in milliseconds. A stretch or gap of 10 ms is none.
+fn stretches(sound: &[i16], hertz: f64) -> Vec<(usize, usize)> {
+    let mut stretches: Vec<(usize, usize)> = vec![];
+    for (n, _) in places(sound, hertz).into_iter().enumerate().filter(|(_, there)| *there) {
+        match stretches.last_mut() {
+            Some((_, end)) if n * 10 <= *end + 10 => *end = n * 10 + 10,
+            _ => stretches.push((n * 10, n * 10 + 10)),
+        }
+    }
+    stretches.retain(|(begin, end)| end - begin > 10);
+    stretches
+}
+
+#[track_caller]
+fn assert_near(got: usize, want: usize, span: usize) {
+    assert!(got.abs_diff(want) <= span, "{got} ms, not {want}");
+}
+
+#[test]
+fn each_side_holds_its_own_leg_and_nothing_of_the_other() {
+    let [left, right] = recorded(&mut |_, _| &[]);
+    for (side, own, other) in [(&left, LEFT, RIGHT), (&right, RIGHT, LEFT)] {
+        let [(begin, end)] = stretches(side, own)[..] else { panic!("{:?}", stretches(side, own)) };
+        assert!(BEHIND.contains(&begin), "{begin}");
+        // What still waited when it was told to end is there too.
+        assert_near(end - begin, 800, 10);
+        let sound = &side[begin * 8 + 160..end * 8 - 160];
+        assert!((peak_at(Rate::Narrow, own, sound) / PEAK - 1.0).abs() < 0.05);
+        assert!(peak_at(Rate::Narrow, other, sound) < PEAK / 50.0);
+    }
+}
+
+#[test]
+fn both_sides_lie_beside_each_other_in_time_for_minutes() {
+    let mut room = Room::new(&[(1, Codec::Pcmu), (2, Codec::Opus)]);
+    room.tell(Command::Record { recording: TAPE, left: LegId(1), right: Some(LegId(2)) });
+    let mut phones = [Phone::new(1, Codec::Pcmu), Phone::new(2, Codec::Opus)];
+    // Both give the same beep at the same moment, once a second; one network is uneven, and takes up
+    // to 60 ms longer than the other.
+    let mut late = vec![];
+    for n in 0..30 * 50u32 {
+        for (side, phone) in phones.iter_mut().enumerate() {
+            let peak = if n % 50 < 10 { PEAK } else { 0.0 };
+            let bytes = phone.packet(&tone(phone.rate(), LEFT, peak, 20));
+            if side == 0 {
+                phone.send(&mut room, &bytes);
+            } else {
+                let by = 20 * (n * n % 4);
+                late.push((n * 20 + by, bytes));
+            }
+        }
+        for (_, bytes) in late.extract_if(.., |(at, _)| *at <= n * 20) {
+            phones[1].send(&mut room, &bytes);
+        }
+        room.run(20);
+    }
+    let [left, right] = finish(&mut room);
+    let [left, right] = [left, right].map(|side| stretches(&side, LEFT));
+    assert_eq!((left.len(), right.len()), (30, 30), "{right:?}");
+    for (second, (l, r)) in left.iter().zip(&right).enumerate() {
+        assert!(BEHIND.contains(&(l.0 - second * 1000)), "{second}: {l:?}");
+        assert!(r.0 >= l.0 && r.0 - l.0 <= 150, "{second}: {l:?} {r:?}");
+        assert_near(l.1 - l.0, 200, 20);
+        assert_near(r.1 - r.0, 200, 40);
+    }
+}
+
+#[test]
+fn what_a_leg_did_not_send_is_silence_of_that_length() {
+    let [left, right] = recorded(&mut |_, n| if (10..30).contains(&n) { &[2] } else { &[] });
+    assert_eq!(stretches(&left, LEFT).len(), 1);
+    let [(begin, end), (again, last)] = stretches(&right, RIGHT)[..] else {
+        panic!("{:?}", stretches(&right, RIGHT))
+    };
+    assert!(BEHIND.contains(&begin), "{begin}");
+    // What is missing is made up, and fades out within 60 ms.
+    assert!((200..=260).contains(&(end - begin)), "{begin} {end}");
+    assert_near(again - begin, 600, 30);
+    assert_near(last - again, 200, 10);
+    assert!(loudness(&right[(begin + 200 + 80) * 8..(again - 10) * 8]) < 1.0);
+}
+
+#[test]
+fn a_single_lost_packet_is_not_heard_as_a_gap() {
+    let [_, right] = recorded(&mut |_, n| if n == 20 { &[2] } else { &[] });
+    let [(begin, end)] = stretches(&right, RIGHT)[..] else { panic!("{:?}", stretches(&right, RIGHT)) };
+    assert_near(end - begin, 800, 10);
+}
+
+#[test]
+fn a_sender_with_a_new_ssrc_is_recorded_on() {
+    let mut other = Phone::new(1, Codec::Pcmu);
+    (other.next.ssrc, other.next.timestamp, other.next.sequence) = (0x77, 12_345, 9);
+    let hum = tone(Rate::Narrow, LEFT, PEAK, 400);
+    let [left, right] = recorded(&mut |room, n| {
+        let Some(since) = n.checked_sub(20) else { return &[] };
+        other.say(room, &hum[since as usize * 160..][..160]);
+        &[1]
+    });
+    let [(begin, end), (again, last)] = stretches(&left, LEFT)[..] else {
+        panic!("{:?}", stretches(&left, LEFT))
+    };
+    // What waited of the old source is void; the new one begins with the usual delay.
+    assert!((320..=400).contains(&(end - begin)), "{begin} {end}");
+    assert!(BEHIND.contains(&(again - 400)), "{again}");
+    assert_near(last - again, 400, 10);
+    assert_eq!(stretches(&right, RIGHT).len(), 1);
+}
+
+#[test]
+fn a_mask_is_silence_and_time_goes_on() {
+    let [left, right] = recorded(&mut |room, n| {
+        let masking = match n {
+            10 => Masking::On,
+            20 => Masking::Off,
+            _ => return &[],
+        };
+        room.tell(Command::Mask { recording: TAPE, masking });
+        &[]
+    });
+    for (side, hertz) in [(left, LEFT), (right, RIGHT)] {
+        let [(begin, masked), (unmasked, end)] = stretches(&side, hertz)[..] else {
+            panic!("{:?}", stretches(&side, hertz))
+        };
+        assert_near(masked, 200, 20);
+        assert_near(unmasked, 400, 20);
+        assert_near(end - begin, 800, 10);
+        assert!(side[masked * 8 + 160..unmasked * 8 - 160].iter().all(|s| *s == 0));
+    }
+}
+
+#[test]
+fn a_closed_leg_is_silence_and_another_takes_its_channel() {
+    const THIRD: f64 = 600.0;
+    let mut third = Phone::new(3, Codec::G722);
+    let [left, right] = recorded(&mut |room, n| {
+        match n {
+            0..10 => return &[],
+            10 => room.tell(Command::Close { leg: LegId(2) }),
+            20 => {
+                room.tell(Command::Rewire { recording: TAPE, left: LegId(1), right: Some(LegId(3)) });
+                room.open(3, plan(3, Codec::G722));
+            }
+            21.. => third.say(room, &tone(Rate::Wide, THIRD, PEAK, 20)),
+            _ => {}
+        }
+        &[2]
+    });
+    let [(begin, end)] = stretches(&left, LEFT)[..] else { panic!("{:?}", stretches(&left, LEFT)) };
+    assert_near(end - begin, 800, 10);
+    let [(_, closed)] = stretches(&right, RIGHT)[..] else { panic!("{:?}", stretches(&right, RIGHT)) };
+    assert_near(closed, 200, 20);
+    let [(begin, end)] = stretches(&right, THIRD)[..] else { panic!("{:?}", stretches(&right, THIRD)) };
+    assert!(BEHIND.contains(&(begin - 420)), "{begin}");
+    assert_near(end - begin, 380, 20);
+    assert!(loudness(&right[closed * 8 + 160..begin * 8 - 160]) < 1.0);
+}
+
+#[test]
+fn a_recording_goes_on_through_hold_and_a_change_of_codec() {
+    let mut room = Room::talking([Codec::Pcmu, Codec::Pcma]);
+    room.tell(Command::Record { recording: TAPE, left: LegId(1), right: Some(LegId(2)) });
+    let mut phone = Phone::new(1, Codec::Pcmu);
+    phone.speak(&mut room, &tone(Rate::Narrow, LEFT, PEAK, 400));
+    room.amend(1, Plan { direction: Direction::SendOnly, ..plan(1, Codec::Pcmu) });
+    room.run(400);
+    room.amend(1, plan(1, Codec::Opus));
+    phone.recode(Codec::Opus);
+    phone.speak(&mut room, &tone(Rate::Wide, LEFT, PEAK, 400));
+    room.amend(1, plan(1, Codec::Pcma));
+    let [left, _] = finish(&mut room);
+    let [first, second] = stretches(&left, LEFT)[..] else { panic!("{:?}", stretches(&left, LEFT)) };
+    assert_near(first.1 - first.0, 400, 70);
+    assert!(BEHIND.contains(&(second.0 - 800)), "{second:?}");
+    assert_near(second.1 - second.0, 400, 20);
+}
+
+#[test]
+fn talk_in_every_codec_is_intelligible_on_the_tape() {
+    for codec in Codec::ALL {
+        let mut room = Room::new(&[(1, codec)]);
+        room.tell(Command::Record { recording: TAPE, left: LegId(1), right: None });
+        Phone::new(1, codec).speak(&mut room, &phrase(codec.rate(), 3000));
+        let [left, right] = finish(&mut room);
+        let (lag, alike) = sound::delay(&left, &phrase(Rate::Narrow, 3000), 800);
+        assert!(alike > 0.9 && BEHIND.contains(&(lag / 8)), "{codec:?} {alike} {lag}");
+        assert!(right.iter().all(|s| *s == 0));
+    }
+}
+
+#[test]
+fn a_late_tick_shortens_no_recording() {
+    let mut room = Room::new(&[(1, Codec::Pcmu)]);
+    room.tell(Command::Record { recording: TAPE, left: LegId(1), right: None });
+    room.run(100);
+    room.wait(Duration::from_secs(4));
+    room.tick();
+    assert_eq!(room.tapes[&TAPE].len(), 2 * 4100 * 8);
+    room.wait(Duration::from_secs(4000));
+    room.tick();
+    assert!(room.tapes[&TAPE].len() < 2 * 8000 * 20);
+}
