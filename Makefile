@@ -9,10 +9,16 @@ SHELL := /bin/bash
 CARGO ?= cargo
 
 # Debian's name, or the program to look for and, after the colon, Debian's name.
-BUILD_NEEDS := gcc:gcc pkg-config:pkg-config libsqlite3-dev
+BUILD_NEEDS := gcc:gcc pkg-config:pkg-config libsqlite3-dev libopus-dev
 DEMO_NEEDS := flite:flite espeak-ng:espeak-ng
-TEST_NEEDS := sipp:sip-tester baresip:baresip-core sox:sox libsox-fmt-all multimon-ng:multimon-ng \
-	tshark:tshark strace:strace openssl:openssl chromium:chromium node:nodejs npm:npm systemd-analyze:systemd
+TEST_NEEDS := sipp:sip-tester baresip:baresip-core sox:sox libsox-fmt-all ffmpeg:ffmpeg opusdec:opus-tools \
+	multimon-ng:multimon-ng pocketsphinx_continuous:pocketsphinx pocketsphinx-en-us tshark:tshark strace:strace \
+	openssl:openssl chromium:chromium node:nodejs npm:npm systemd-analyze:systemd
+
+BENCH_NEEDS := flite:flite python3-venv python3-dev
+
+# Who judges voices (PESQ, ITU-T P.862): a Python package that is compiled when it is installed.
+PESQ := target/pesq
 
 .PHONY: all build test demo bench check fmt clippy install-deps clean help
 
@@ -34,9 +40,15 @@ test: ## format, lints, hardening, every test, the browser and the demo, then a 
 	@$(call need,$(BUILD_NEEDS) $(DEMO_NEEDS) $(TEST_NEEDS))
 	CARGO='$(CARGO)' bash tests/run.sh
 
-bench: ## the benchmarks, as a table
-	@$(call need,$(BUILD_NEEDS))
-	$(CARGO) bench --locked --bench baton
+# The yardstick is not installed here: Debian's package starts a service. Without it, and without
+# PESQ, the rows that want them say so.
+bench: ## the benchmarks, as tables; apt-get install rtpengine-daemon for the yardstick
+	@$(call need,$(BUILD_NEEDS) $(BENCH_NEEDS))
+	$(PESQ)/bin/python -c 'import pesq' 2>/dev/null || {
+		rm -rf $(PESQ)
+		python3 -m venv $(PESQ) && $(PESQ)/bin/pip install --quiet numpy pesq==0.0.4
+	} || echo 'PESQ cannot be installed: voices will not be judged' >&2
+	BATON_PYTHON=$$PWD/$(PESQ)/bin/python $(CARGO) bench --locked --bench baton
 
 check: ## does it compile
 	@$(call need,$(BUILD_NEEDS))

@@ -46,7 +46,7 @@ fn the_centre_alone_tells_its_papers_and_stays_until_it_is_told_to_stop() {
     let centre = Centre::open(&[]);
     let papers = &centre.papers;
     let keys: Vec<_> = papers.as_object().expect("an object").keys().map(String::as_str).collect();
-    assert_eq!(keys, ["http", "sip", "sip_ws", "number", "api_key", "agents"]);
+    assert_eq!(keys, ["http", "sip", "sip_ws", "number", "api_key", "agents", "softphone"]);
     assert!(papers["http"].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:")));
     assert!(papers["sip"].as_str().is_some_and(|address| address.starts_with("127.0.0.1:")));
     let sip_ws = papers["http"].as_str().map(|url| format!("{}/sip", url.replace("http://", "ws://")));

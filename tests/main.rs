@@ -2,6 +2,8 @@
 
 mod demo;
 mod differential;
+mod dtls;
+mod g722;
 mod ladders;
 mod loopback;
 mod net;

@@ -1,5 +1,7 @@
 //! Holding, resuming, and offers that are not the usual one.
 
+use baton::media::Event;
+
 use super::stage::Do::*;
 use super::stage::{ANN, play, scene};
 use crate::net::Offer;
@@ -151,6 +153,97 @@ fn a_phone_that_holds_by_inactive_gives_the_caller_our_music() {
         10.001 ann      ◀── BYE
         10.001 desk ann ◀── wrap-up
         10.002 ann      ──▶ 200 BYE
+        "#,
+    );
+}
+
+#[test]
+fn a_phone_whose_path_is_lost_may_find_another_and_may_hang_up() {
+    let play = play(
+        scene(),
+        &[
+            (0, Call),
+            (1500, Key(0, '1')),
+            (1600, Displayed("ann", 0, 1)),
+            (5000, Path(0, |leg| Event::Lost { leg })),
+            (6000, Hears(0, "music")),
+            (19_000, Path(0, |leg| Event::Secured { leg })),
+            (21_000, Hears(0, "talk")),
+            (22_000, Path(0, |leg| Event::Lost { leg })),
+            (22_010, PhoneHangsUp(ANN)),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 carrier  ──▶ INVITE
+        0.001 carrier  ◀── 100
+        0.001 carrier  ◀── 200
+        0.002 carrier  ──▶ ACK
+        0.003 store    ◀── step menu entered
+        0.003 speech   ◀── menu
+        1.500 caller   ──▶ key 1
+        1.500 store    ◀── step menu done
+        1.500 speech   ◀── music
+        1.500 desk ann ◀── offer v1
+        1.600 desk ann ──▶ displayed
+        1.600 ann      ◀── INVITE
+        1.601 ann      ──▶ 180
+        3.601 ann      ──▶ 200
+        3.602 store    ◀── resolved: this call
+        3.602 desk ann ◀── connected
+        3.602 ann      ◀── ACK
+        5.000 media    ──▶ path lost
+        19.000 media    ──▶ path found
+        22.000 media    ──▶ path lost
+        22.010 ann      ──▶ BYE
+        22.011 ann      ◀── 200 BYE
+        22.011 desk ann ◀── released: Normal call clearing by callee
+        22.011 store    ◀── ivr 1499 + queue 100 + ring 2002 + talk 18409 | ann answered | Normal call clearing by callee
+        22.011 carrier  ◀── BYE
+        22.011 desk ann ◀── wrap-up
+        22.012 carrier  ──▶ 200 BYE
+        "#,
+    );
+}
+
+#[test]
+fn a_phone_whose_path_stays_lost_is_given_up() {
+    let play = play(
+        scene(),
+        &[
+            (0, Call),
+            (1500, Key(0, '1')),
+            (1600, Displayed("ann", 0, 1)),
+            (5000, Path(0, |leg| Event::Lost { leg })),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 carrier  ──▶ INVITE
+        0.001 carrier  ◀── 100
+        0.001 carrier  ◀── 200
+        0.002 carrier  ──▶ ACK
+        0.003 store    ◀── step menu entered
+        0.003 speech   ◀── menu
+        1.500 caller   ──▶ key 1
+        1.500 store    ◀── step menu done
+        1.500 speech   ◀── music
+        1.500 desk ann ◀── offer v1
+        1.600 desk ann ──▶ displayed
+        1.600 ann      ◀── INVITE
+        1.601 ann      ──▶ 180
+        3.601 ann      ──▶ 200
+        3.602 store    ◀── resolved: this call
+        3.602 desk ann ◀── connected
+        3.602 ann      ◀── ACK
+        5.000 media    ──▶ path lost
+        20.000 desk ann ◀── released: Peer lost by callee
+        20.000 store    ◀── ivr 1499 + queue 100 + ring 2002 + talk 16398 | ann answered | Peer lost by callee
+        20.000 ann      ◀── BYE
+        20.000 carrier  ◀── BYE
+        20.000 desk ann ◀── wrap-up
+        20.001 ann      ──▶ 200 BYE
+        20.001 carrier  ──▶ 200 BYE
         "#,
     );
 }

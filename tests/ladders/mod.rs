@@ -1,10 +1,12 @@
 //! Whole calls as ladders, in the manner of RFC 3665: what goes over the wire, and when.
 
+mod audio;
 mod ends;
 mod loss;
 mod main_job;
 mod media;
 mod offers;
+mod softphone;
 pub mod stage;
 mod waiting;
 mod web;

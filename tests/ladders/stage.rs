@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use baton::base::{CallId, ContactId, CustomerId, Mono};
+use baton::base::{CallId, ContactId, CustomerId, LegId, Mono};
 use baton::cti::{JourneyEnd, Request, Wanted};
 use baton::gateway::contact::{Record, RecordState};
 use baton::gateway::desk::ConnectionId;
@@ -12,6 +12,7 @@ use baton::journey::handoff::{Binding, TokenHash};
 use baton::journey::{
     Confidence, Customer, Dossier, Identifier, IdentifierKind, Journey, Profile, Status, Step,
 };
+use baton::media::{Event, Quality};
 
 use crate::net::{CARRIER, Net, Offer, Phone, SOCKETS, Then, at, config};
 
@@ -142,6 +143,8 @@ pub enum Do {
     PhoneReinvites(&'static str, &'static str),
     PhoneWill(&'static str, Then),
     PhoneGone(&'static str),
+    /// Media says this of the leg of the contact's agent.
+    Path(usize, fn(LegId) -> Event),
     LogIn(&'static str),
     Drop(&'static str),
     /// Comes back and asks for what it missed.
@@ -178,8 +181,29 @@ pub enum Do {
     Renew,
     RenewWithoutSecret,
     PageHangsUp,
+    /// No packets come of the contact's caller, or of who talks with them, since so many seconds.
+    Silent(usize, End, u64),
+    Audible(usize, End),
+    /// Such a report of the one or the other was due.
+    Fares(usize, End, Quality),
     /// What the caller hears at this moment.
     Hears(usize, &'static str),
+    /// The desktop's page offers, as its own phone.
+    Offers(&'static str),
+    /// What a page's handshake takes from now on, in milliseconds; `None` lets nothing through.
+    Handshake(Option<u64>),
+    /// Media says this of the pages' legs.
+    Befalls(fn(LegId) -> Event),
+    Mute(&'static str, usize, bool),
+    Press(&'static str, usize, &'static str),
+    /// What media was commanded since this was last asked, or the last 16 of it.
+    Media(&'static [&'static str]),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Caller,
+    Agent,
 }
 
 /// Plays the script, each line at its milliseconds, then waits until all is quiet. What must hold
@@ -226,6 +250,10 @@ impl Play {
             Do::Key(n, key) => {
                 let contact = self.contact(n);
                 self.net.key(contact, key);
+            }
+            Do::Path(n, event) => {
+                let contact = self.contact(n);
+                self.net.path(contact, event);
             }
             Do::Info(n, key) => net.carrier(|carrier| carrier.info(n, key)),
             Do::HangUp(n) => net.carrier(|carrier| carrier.bye(n)),
@@ -305,9 +333,31 @@ impl Play {
             Do::PageHangsUp => net.page(web::Request::HangUp { call: net.page_call(), secret: SECRET }),
             Do::Drain => net.tell(Input::Drain),
             Do::Shutdown => net.tell(Input::Shutdown),
+            Do::Silent(n, end, seconds) => {
+                let since = Duration::from_secs(seconds);
+                self.media(n, end, |leg| Event::Silent { leg, since });
+            }
+            Do::Audible(n, end) => self.media(n, end, |leg| Event::Audible { leg }),
+            Do::Fares(n, end, quality) => {
+                self.media(n, end, |leg| Event::Quality { leg, quality });
+            }
             Do::Hears(n, sound) => {
                 let now = self.net.now.mono;
                 assert_eq!(self.net.hears(self.contact(n)), sound, "at {now:?}");
+            }
+            Do::Offers(agent) => {
+                let connection = self.desk(agent);
+                self.net.offer(connection);
+            }
+            Do::Handshake(takes) => net.handshake = takes.map(Duration::from_millis),
+            Do::Befalls(event) => net.befall_pages(event),
+            Do::Mute(agent, n, on) => self.say(agent, Request::Mute { contact: self.contact(n), on }),
+            Do::Press(agent, n, keys) => {
+                self.say(agent, Request::Dtmf { contact: self.contact(n), keys: keys.into() });
+            }
+            Do::Media(expected) => {
+                let commands: Vec<_> = net.media.commands.drain(..).collect();
+                assert_eq!(commands, expected, "at {:?}", net.now.mono);
             }
         }
     }
@@ -339,6 +389,13 @@ impl Play {
             }
         });
         ids[n]
+    }
+
+    /// What media tells of one end of a contact's call.
+    fn media(&mut self, n: usize, end: End, event: impl FnOnce(LegId) -> Event) {
+        let (caller, callee) = self.net.gateway.legs_of(self.contact(n)).expect("the call is up");
+        let leg = if end == End::Caller { caller } else { callee.expect("somebody talks with the caller") };
+        self.net.tell(Input::Media { shard: 0, event: event(leg) });
     }
 
     fn phone(&mut self, address: &str) -> &mut Phone {

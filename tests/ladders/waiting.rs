@@ -97,6 +97,29 @@ fn a_key_by_info_is_a_key() {
 }
 
 #[test]
+fn a_key_that_comes_as_event_and_by_info_is_one_key() {
+    let play = play(scene(), &[(0, Call), (500, Key(0, '9')), (650, Info(0, '9')), (2000, HangUp(0))]);
+    play.shows(
+        r#"
+        0.000 carrier  ──▶ INVITE
+        0.001 carrier  ◀── 100
+        0.001 carrier  ◀── 200
+        0.002 carrier  ──▶ ACK
+        0.003 store    ◀── step menu entered
+        0.003 speech   ◀── menu
+        0.500 caller   ──▶ key 9
+        0.500 speech   ◀── menu
+        0.650 carrier  ──▶ INFO
+        0.651 carrier  ◀── 200 INFO
+        2.000 carrier  ──▶ BYE
+        2.001 carrier  ◀── 200 BYE
+        2.001 store    ◀── step menu abandoned
+        2.001 store    ◀── ivr 2000 | Normal call clearing by caller
+        "#,
+    );
+}
+
+#[test]
 fn a_wrong_key_and_then_none_at_all_lead_to_the_queue() {
     let play = play(scene(), &[(0, Call), (500, Key(0, '9')), (20_000, HangUp(0))]);
     play.shows(

@@ -24,9 +24,32 @@ pub enum End {
     Theirs,
 }
 
+/// How the keys of a caller come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keying {
+    /// As events of RFC 4733.
+    Events,
+    /// And by INFO as well.
+    EventsAndInfo,
+    /// In the voice, if at all: no events are offered.
+    Voice,
+}
+
+/// Where the sound of a call comes from and goes to.
+#[derive(Clone, Debug)]
+pub enum Sound {
+    /// sipp, at [`MEDIA_PORT`].
+    Plain,
+    /// A socket of the test's own at this port of [`CARRIER`]'s.
+    Own { port: u16, profile: &'static str, attributes: String },
+}
+
 /// One caller: a tone for a voice, and keys.
 pub struct Caller {
     pub law: Law,
+    pub voice: Vec<i16>,
+    pub keying: Keying,
+    pub sound: Sound,
     pub number: &'static str,
     /// A comma is a second's pause. Each at most once, and in rising order: the recorded keys lie one
     /// behind the other in RTP time.
@@ -41,6 +64,9 @@ impl Default for Caller {
     fn default() -> Self {
         Self {
             law: Law::Mu,
+            voice: sound::tone(CALLER, 20),
+            keying: Keying::Events,
+            sound: Sound::Plain,
             number: "13800138000",
             keys: "5",
             end: End::Theirs,
@@ -59,7 +85,7 @@ pub struct Dialling {
 impl Caller {
     pub fn dial(self, centre: &Centre) -> Dialling {
         let folder = Folder::new();
-        let voice = folder.write("voice", self.law.encode(&sound::tone(CALLER, 20)));
+        let voice = folder.write("voice", self.law.encode(&self.voice));
         let scenario = folder.write("scenario.xml", self.script(&voice));
         let mut command = Command::new("sipp");
         command.arg(centre.udp.to_string()).args(["-s", NUMBER, "-i", CARRIER, "-m", "1", "-nostdin"]);
@@ -81,7 +107,7 @@ impl Caller {
 
     /// The scenario with this caller's particulars. sipp has no parameters inside of actions.
     fn script(&self, voice: &Path) -> String {
-        let key = |key: char| {
+        let key = |(nth, key): (usize, char)| {
             if key == ',' {
                 return "<pause milliseconds=\"1000\"/>\n".to_owned();
             }
@@ -92,17 +118,35 @@ impl Caller {
             };
             let file = format!("{KEYS}/dtmf_2833_{name}.pcap");
             assert!(Path::new(&file).exists(), "{file} is missing; `make test` installs sip-tester");
-            format!(
+            let events = format!(
                 "<pause milliseconds=\"700\"/>\n<nop><action><exec play_pcap_audio=\"{file}\"/></action></nop>\n"
-            )
+            );
+            match self.keying {
+                Keying::EventsAndInfo => {
+                    events + &INFO.replace("@key@", &key.to_string()).replace("@nth@", &(nth + 2).to_string())
+                }
+                Keying::Events | Keying::Voice => events,
+            }
         };
         let end = match self.end {
             End::After(talk) => format!("<pause milliseconds=\"{}\"/>\n{BYE}", talk.as_millis()),
             End::Theirs => GOOD_BYE.to_owned(),
         };
-        self.scenario
+        let mut scenario = self.scenario.to_owned();
+        if self.keying == Keying::Voice {
+            let lines = ["a=rtpmap:101 telephone-event/8000\n", "a=fmtp:101 0-15\n"];
+            scenario = lines.iter().fold(scenario, |scenario, line| scenario.replace(line, ""));
+            scenario = scenario.replace("RTP/AVP @type@ 101", "RTP/AVP @type@");
+        }
+        if let Sound::Own { port, profile, attributes } = &self.sound {
+            scenario = scenario.replace("[media_port]", &port.to_string()).replace("RTP/AVP", profile);
+            scenario = scenario.replace("a=label:[rtpstream_audio_port]\n", attributes);
+            let speaks = scenario.lines().filter(|line| !line.contains("rtp_stream="));
+            scenario = speaks.fold(String::new(), |scenario, line| scenario + line + "\n");
+        }
+        scenario
             .replace("@end@", &end)
-            .replace("@keys@", &self.keys.chars().map(key).collect::<String>())
+            .replace("@keys@", &self.keys.chars().enumerate().map(key).collect::<String>())
             .replace("@voice@", &voice.display().to_string())
             .replace("@caller@", self.number)
             .replace("@type@", &self.law.payload_type().to_string())
@@ -138,10 +182,28 @@ Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
 From: <sip:@caller@@[local_ip]>;tag=[pid]c[call_number]
 [last_To:]
 Call-ID: [call_id]
-CSeq: 2 BYE
+CSeq: 100 BYE
 Max-Forwards: 70
 Content-Length: 0
 
+]]></send>
+<recv response="200"/>
+"#;
+
+/// As some gateways send it.
+const INFO: &str = r#"<send retrans="500"><![CDATA[
+INFO [next_url] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+From: <sip:@caller@@[local_ip]>;tag=[pid]c[call_number]
+[last_To:]
+Call-ID: [call_id]
+CSeq: @nth@ INFO
+Max-Forwards: 70
+Content-Type: application/dtmf-relay
+Content-Length: [len]
+
+Signal=@key@
+Duration=160
 ]]></send>
 <recv response="200"/>
 "#;

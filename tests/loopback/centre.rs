@@ -261,6 +261,12 @@ impl Log {
         panic!("{what}: not said");
     }
 
+    /// Waits until nothing more can be said.
+    pub async fn end(&mut self) {
+        let ended = timeout(PATIENCE, self.0.wait_for(|_| false)).await;
+        assert!(ended.is_ok_and(|said| said.is_err()), "it ends in time");
+    }
+
     pub fn lines(&self, is: impl Fn(&Value) -> bool) -> Vec<Value> {
         self.0.borrow().iter().filter(|line| is(line)).cloned().collect()
     }
@@ -379,6 +385,34 @@ impl Centre {
             record.cloned()
         })
         .await
+    }
+
+    /// The channels of what was recorded of a contact.
+    pub async fn recording(&self, record: &Value) -> Vec<Vec<i16>> {
+        self.quiet().await;
+        let contact = record["id"].as_str().expect("an id");
+        super::recording::saved(self, contact).await;
+        let path = format!("/v1/contacts/{contact}/recording");
+        let recording = self.client.get(self.url(&path)).bearer_auth(KEY).send().await;
+        let recording = recording.and_then(|response| response.error_for_status()).expect("a recording");
+        sound::read_wav(&recording.bytes().await.expect("the whole of it"))
+    }
+
+    /// What the daemon takes of memory, in octets.
+    pub fn resident(&self) -> u64 {
+        // `/proc` is that of the machine, where the daemon has another number than here.
+        let of_ours = |path: &Path| std::fs::read_link(path.join("ns/pid")).ok();
+        let here = of_ours(Path::new("/proc/self")).expect("a tree of our own");
+        let number = self.child.id().expect("it runs").to_string();
+        let processes = std::fs::read_dir("/proc").expect("the kernel tells").flatten();
+        let of_daemon = |path: PathBuf| {
+            let status = std::fs::read_to_string(path.join("status")).ok()?;
+            let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+            let is_it = field("NSpid:")?.split_whitespace().next_back() == Some(&number);
+            let resident = field("VmRSS:")?.trim().trim_end_matches(" kB").parse::<u64>().ok()?;
+            (is_it && of_ours(&path).as_ref() == Some(&here)).then_some(1024 * resident)
+        };
+        processes.map(|entry| entry.path()).find_map(of_daemon).expect("it runs")
     }
 
     pub fn signal(&self, signal: libc::c_int) {

@@ -15,7 +15,11 @@ pub struct Stranger {
 
 impl Stranger {
     pub async fn at(address: &str, to: SocketAddr) -> Self {
-        let socket = UdpSocket::bind((address, 0)).await.expect("a port");
+        Self::on((address, 0), to).await
+    }
+
+    pub async fn on(address: (&str, u16), to: SocketAddr) -> Self {
+        let socket = UdpSocket::bind(address).await.expect("a port");
         Self { socket, to, count: 0 }
     }
 
@@ -36,10 +40,7 @@ impl Stranger {
 
     /// Calls, and says no more: the first answer that is not provisional.
     pub async fn invite(&mut self) -> String {
-        let ip = self.socket.local_addr().expect("bound").ip();
-        let body = format!(
-            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio 17000 RTP/AVP 0\r\n"
-        );
+        let body = self.clear();
         let request = self.request("INVITE", NUMBER, &body);
         self.send(request.as_bytes()).await;
         loop {
@@ -48,6 +49,12 @@ impl Stranger {
                 return answer;
             }
         }
+    }
+
+    /// A description of audio in the clear.
+    pub fn clear(&self) -> String {
+        let ip = self.socket.local_addr().expect("bound").ip();
+        format!("v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio 17000 RTP/AVP 0\r\n")
     }
 
     /// Waits until whatever was sent before has been dealt with.
@@ -72,5 +79,29 @@ impl Stranger {
         let heard = timeout(PATIENCE, self.socket.recv_from(&mut buffer)).await;
         let (length, _) = heard.expect("an answer in time").expect("a datagram");
         String::from_utf8_lossy(&buffer[..length]).into_owned()
+    }
+
+    /// The next request of this method, its repetitions and everything else left aside.
+    pub async fn asked(&self, method: &str) -> String {
+        loop {
+            let heard = self.hear().await;
+            if heard.starts_with(method) {
+                return heard;
+            }
+        }
+    }
+
+    /// Answers a request with 200; a description comes with one to an INVITE.
+    pub async fn agree(&self, request: &str, body: &str) {
+        let copied = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"];
+        let mut answer = "SIP/2.0 200 OK\r\n".to_owned();
+        for line in request.lines().filter(|line| copied.iter().any(|name| line.starts_with(name))) {
+            let tag = if line.starts_with("To:") && !line.contains(";tag=") { ";tag=s" } else { "" };
+            answer += &format!("{line}{tag}\r\n");
+        }
+        let here = self.socket.local_addr().expect("bound");
+        let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        answer += &format!("Contact: <sip:s@{here}>\r\n{kind}Content-Length: {}\r\n\r\n{body}", body.len());
+        self.send(answer.as_bytes()).await;
     }
 }

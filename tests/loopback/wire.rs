@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -16,6 +17,7 @@ pub struct Wire {
 
 #[derive(Clone, Debug)]
 pub struct Datagram {
+    pub at: Instant,
     pub from: SocketAddr,
     pub to: SocketAddr,
     pub payload: Vec<u8>,
@@ -45,19 +47,45 @@ impl Wire {
     /// The sound sent to an address, as the ear there would put it together: in the order of the
     /// sequence numbers, what is missing left out.
     pub fn sound(&self, to: SocketAddr, law: Law) -> Vec<i16> {
-        let packets = self.passed(|datagram| datagram.to == to && is_rtp(&datagram.payload, law));
-        let mut in_order = BTreeMap::new();
-        let (mut cycles, mut last) = (0i64, None::<u16>);
-        for packet in packets {
-            let sequence = u16::from_be_bytes([packet.payload[2], packet.payload[3]]);
-            if last.is_some_and(|last| last > 0xf000 && sequence < 0x1000) {
-                cycles += 1 << 16;
-            }
-            last = Some(sequence);
-            in_order.insert(cycles + i64::from(sequence), law.decode(&packet.payload[12..]));
-        }
-        in_order.into_values().flatten().collect()
+        put_together(self.passed(|datagram| datagram.to == to && is_rtp(&datagram.payload, law)), law)
     }
+
+    /// The same of what an address sent.
+    pub fn said(&self, from: SocketAddr, law: Law) -> Vec<i16> {
+        put_together(self.passed(|datagram| datagram.from == from && is_rtp(&datagram.payload, law)), law)
+    }
+}
+
+/// Sends a datagram in somebody's name (RFC 791, RFC 768; a checksum of zero is none).
+pub fn forge(from: SocketAddr, to: SocketAddr, payload: &[u8]) {
+    let (SocketAddr::V4(source), SocketAddr::V4(destination)) = (from, to) else { panic!("of IPv4") };
+    let length = payload.len() as u16;
+    let mut packet = vec![0x45, 0];
+    packet.extend((28 + length).to_be_bytes());
+    packet.extend([0, 0, 0, 0, 64, 17, 0, 0]);
+    packet.extend(source.ip().octets());
+    packet.extend(destination.ip().octets());
+    for field in [source.port(), destination.port(), 8 + length, 0] {
+        packet.extend(field.to_be_bytes());
+    }
+    packet.extend(payload);
+    // The kernel fills in the header's checksum.
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc::IPPROTO_RAW)));
+    socket.and_then(|socket| socket.send_to(&packet, &to.into())).expect("loopback takes it");
+}
+
+fn put_together(packets: Vec<Datagram>, law: Law) -> Vec<i16> {
+    let mut in_order = BTreeMap::new();
+    let (mut cycles, mut last) = (0i64, None::<u16>);
+    for packet in packets {
+        let sequence = u16::from_be_bytes([packet.payload[2], packet.payload[3]]);
+        if last.is_some_and(|last| last > 0xf000 && sequence < 0x1000) {
+            cycles += 1 << 16;
+        }
+        last = Some(sequence);
+        in_order.insert(cycles + i64::from(sequence), law.decode(&packet.payload[12..]));
+    }
+    in_order.into_values().flatten().collect()
 }
 
 /// Version 2, no extension, no contributors: what everybody here sends.
@@ -75,6 +103,7 @@ fn datagram(packet: &[u8]) -> Option<Datagram> {
     let port = |at: usize| Some(u16::from_be_bytes(packet.get(at..at + 2)?.try_into().ok()?));
     let length = usize::from(port(header + 4)?);
     Some(Datagram {
+        at: Instant::now(),
         from: (address(12)?, port(header)?).into(),
         to: (address(16)?, port(header + 2)?).into(),
         payload: packet.get(header + 8..header + length)?.to_vec(),

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton::base::{AgentId, ContactId, Key, Language, LegId, Mono, Now, PlayId, Wall};
+use baton::base::{AgentId, ContactId, Fingerprint, Key, Language, LegId, Mono, Now, PlayId, Wall};
 use baton::config::Config;
 use baton::config::fault::Source;
 use baton::config::resolve::{Disk, Files, resolve};
@@ -28,12 +28,18 @@ pub use phone::{Offer, Phone, State, Then};
 pub const DELAY: Duration = Duration::from_millis(1);
 /// Every prompt is this long.
 pub const PROMPT: Duration = Duration::from_millis(1000);
+/// From a browser's offer to its first packet of audio.
+const HANDSHAKE: Duration = Duration::from_millis(40);
 /// How many sockets there are, and how long a port rests.
 pub const SOCKETS: u16 = 64;
 const REST: Duration = Duration::from_secs(5);
+/// Until a recording is on the disk.
+const DISK: Duration = Duration::from_millis(80);
 
 pub const BATON: &str = "10.0.0.1:5060";
 pub const CARRIER: &str = "10.0.1.1:5060";
+/// The port that all pages share.
+const WEB: &str = "10.0.0.1:30000";
 
 pub struct Net {
     pub gateway: Gateway,
@@ -48,6 +54,10 @@ pub struct Net {
     /// What pages were answered.
     pub pages: Vec<web::Outcome>,
     pub desks: BTreeMap<ConnectionId, Desk>,
+    /// How long a page's checks and handshake take; `None` while its network lets nothing through.
+    pub handshake: Option<Duration>,
+    /// Offers that pages made.
+    offers: u64,
     /// One datagram in so many is lost, by count; zero is none.
     pub loses: u64,
     pub lost: u64,
@@ -73,6 +83,8 @@ enum Due {
     /// A phone does what it put off.
     Wake(SocketAddr),
     Played(PlayId),
+    /// A page has come through, if it is still the one that offered with this fragment.
+    Through(LegId, Box<str>),
 }
 
 /// What the media plane would be doing.
@@ -83,6 +95,8 @@ pub struct Media {
     pub plays: BTreeMap<PlayId, Repeat>,
     pub recordings: BTreeSet<u64>,
     pub masked: bool,
+    /// The last commands, by name, for whoever looks.
+    pub commands: VecDeque<&'static str>,
 }
 
 /// Drawn only when somebody looks.
@@ -121,7 +135,12 @@ pub fn config(text: &str, flows: &[&str]) -> Arc<Config> {
     let flows = flows.iter().enumerate().map(named).collect();
     let files = Files { config: vec![Source::new("baton.toml", text)], flows, base: "".into() };
     match resolve(&files, &NoDisk) {
-        Ok(config) => Arc::new(config),
+        // As the media threads would say at start.
+        Ok(mut config) => {
+            config.media.web = vec![at(WEB)];
+            config.media.fingerprint = Some(Fingerprint([7; 32]));
+            Arc::new(config)
+        }
         Err(faults) => panic!("{}", faults.iter().map(|f| format!("{f}\n")).collect::<String>()),
     }
 }
@@ -140,6 +159,8 @@ impl Net {
             media: Media::default(),
             pages: vec![],
             desks: BTreeMap::new(),
+            handshake: Some(HANDSHAKE),
+            offers: 0,
             loses: 0,
             lost: 0,
             keeps: usize::MAX,
@@ -204,6 +225,16 @@ impl Net {
         }
     }
 
+    /// The path of the contact's agent is lost, or found again.
+    pub fn path(&mut self, contact: ContactId, event: fn(LegId) -> media::Event) {
+        if let Some((_, Some(leg))) = self.gateway.legs_of(contact) {
+            let event = event(leg);
+            let is_lost = matches!(event, media::Event::Lost { .. });
+            self.note(format!("media    ──▶ path {}", if is_lost { "lost" } else { "found" }));
+            self.tell(Input::Media { shard: 0, event });
+        }
+    }
+
     /// A page asks, by way of the shell.
     pub fn page(&mut self, request: web::Request) {
         let word = match &request {
@@ -232,6 +263,25 @@ impl Net {
             self.note(format!("{} ──▶ {word}", self.desk_name(connection)));
         }
         self.tell(Input::Said { connection, command: Command { id, request } });
+    }
+
+    /// The desktop's page offers: it was just loaded, or looks for its path anew.
+    pub fn offer(&mut self, connection: ConnectionId) {
+        self.offers += 1;
+        let sdp = browser(self.offers);
+        self.say(connection, Request::Sdp { sdp });
+    }
+
+    /// What media tells of every page's leg.
+    pub fn befall_pages(&mut self, event: fn(LegId) -> media::Event) {
+        let pages = self.media.open.iter().filter(|(_, plan)| plan.socket == SocketId::SHARED);
+        for leg in pages.map(|(leg, _)| *leg).collect::<Vec<_>>() {
+            let event = event(leg);
+            let word = format!("{event:?}");
+            let word = word.split([' ', '{']).next().unwrap_or_default().to_lowercase();
+            self.note(format!("media    ──▶ {word}"));
+            self.tell(Input::Media { shard: 0, event });
+        }
     }
 
     /// What a desktop was told so far, in order.
@@ -340,6 +390,16 @@ impl Net {
                     self.tell(Input::Media { shard: 0, event: media::Event::Played { play } });
                 }
             }
+            Due::Through(leg, ufrag) => {
+                let plan = self.media.open.get(&leg);
+                let stands = plan.is_some_and(
+                    |plan| matches!(&plan.path, media::Path::Ice { theirs, .. } if theirs.ufrag == ufrag),
+                );
+                if stands {
+                    self.note("media    ──▶ secured");
+                    self.tell(Input::Media { shard: 0, event: media::Event::Secured { leg } });
+                }
+            }
         }
     }
 
@@ -394,7 +454,7 @@ impl Net {
                     });
                     self.pages.push(outcome);
                 }
-                Output::Take(_) => {}
+                Output::Take(_) | Output::Label { .. } => {}
                 Output::Retire(socket) => self.rest(socket.id),
                 Output::Store(write) => {
                     if let Some(line) = kept(&write) {
@@ -424,6 +484,13 @@ impl Net {
 
     fn obey(&mut self, command: media::Command) {
         use media::Command::*;
+        self.media.heed(&command);
+        if let Open { leg, plan } | Amend { leg, plan } = &command
+            && let media::Path::Ice { theirs, .. } = &plan.path
+            && let Some(handshake) = self.handshake
+        {
+            self.schedule(handshake, Due::Through(*leg, theirs.ufrag.clone()));
+        }
         match command {
             Open { leg, plan } => {
                 assert!(self.media.open.insert(leg, plan).is_none(), "leg {leg} opened twice");
@@ -456,6 +523,8 @@ impl Net {
             }
             Finish { recording } => {
                 self.media.recordings.remove(&recording.0);
+                let (file, length) = (format!("{:016x}.wav", recording.0), Duration::from_secs(1));
+                self.schedule(DISK, Due::Gateway(Input::Saved { recording, file, length }));
             }
             Mask { masking, .. } => self.media.masked = masking == media::Masking::On,
             Rewire { .. } | Press { .. } => {}
@@ -463,6 +532,9 @@ impl Net {
     }
 
     fn rest(&mut self, id: SocketId) {
+        if id == SocketId::SHARED {
+            return;
+        }
         let (socket, address) = socket(id.0 as u16);
         self.schedule(REST, Due::Gateway(Input::Stocked { shard: 0, socket, address }));
     }
@@ -527,6 +599,28 @@ impl Net {
     }
 }
 
+impl Media {
+    fn heed(&mut self, command: &media::Command) {
+        use media::Command::*;
+        if self.commands.len() == 16 {
+            self.commands.pop_front();
+        }
+        self.commands.push_back(match command {
+            Open { .. } => "open",
+            Amend { .. } => "amend",
+            Close { .. } => "close",
+            Patch { .. } => "patch",
+            Play { .. } => "play",
+            Stop { .. } => "stop",
+            Press { .. } => "press",
+            Record { .. } => "record",
+            Rewire { .. } => "rewire",
+            Mask { .. } => "mask",
+            Finish { .. } => "finish",
+        });
+    }
+}
+
 /// Whoever breaks an assertion sees what led to it.
 impl Drop for Net {
     fn drop(&mut self) {
@@ -538,6 +632,32 @@ impl Drop for Net {
 
 pub fn at(address: &str) -> SocketAddr {
     address.parse().expect("an address")
+}
+
+/// What a page offers; `n` tells its offers apart.
+fn browser(n: u64) -> String {
+    let fingerprint = Fingerprint([9; 32]);
+    [
+        "v=0",
+        "o=- 4611731400430051336 2 IN IP4 127.0.0.1",
+        "s=-",
+        "t=0 0",
+        "a=group:BUNDLE 0",
+        "m=audio 9 UDP/TLS/RTP/SAVPF 111 0 126",
+        "c=IN IP4 0.0.0.0",
+        &format!("a=ice-ufrag:page{n}"),
+        "a=ice-pwd:Zb0yv1nTq0s2d7cYxk8mWf5A",
+        &format!("a=fingerprint:sha-256 {fingerprint}"),
+        "a=setup:actpass",
+        "a=mid:0",
+        "a=sendrecv",
+        "a=rtcp-mux",
+        "a=rtpmap:111 opus/48000/2",
+        "a=rtpmap:0 PCMU/8000",
+        "a=rtpmap:126 telephone-event/8000",
+        "",
+    ]
+    .join("\r\n")
 }
 
 fn socket(i: u16) -> (SocketId, SocketAddr) {
@@ -600,6 +720,14 @@ fn pushed(push: &Push) -> Option<String> {
         Push::Released { release, .. } => format!("released: {release}"),
         Push::WrapUp { .. } => "wrap-up".to_owned(),
         Push::Reply { error: Some(error), .. } => format!("refused: {error:?}"),
+        Push::Sdp { .. } => "sdp".to_owned(),
+        Push::Quality { caller, agent, .. } => {
+            let mute = [("caller", caller), ("agent", agent)].into_iter();
+            let mute = mute
+                .filter(|(_, fare)| fare.silent_since.is_some())
+                .map(|(who, _)| format!(", {who} silent"));
+            format!("quality{}", mute.collect::<String>())
+        }
         Push::Error { error } => format!("error: {error}"),
     })
 }

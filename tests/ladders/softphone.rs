@@ -1,0 +1,613 @@
+//! The phone in the desktop: one leg that stands from log-in to log-out.
+
+use baton::call::release::Party;
+use baton::media::Event;
+
+use super::stage::Do::*;
+use super::stage::{Scene, play, scene};
+
+/// Ann's desktop is her phone, and calls are recorded.
+fn headset() -> Scene {
+    let phone = "phone = \"sip:ann@10.0.2.1:5060\"";
+    let page = "phone = \"softphone\"\npassword = \"$argon2id$\"";
+    scene().with(&[(phone, page), ("flow = \"front\"", "flow = \"front\"\nrecord = true")])
+}
+
+#[test]
+fn an_agent_is_offered_nothing_until_the_page_is_through() {
+    let play = play(
+        headset(),
+        &[
+            (0, Call),
+            (1500, Key(0, '1')),
+            (2000, Handshake(None)),
+            (2000, Offers("ann")),
+            (4000, Ready("ann")),
+            (5000, Hears(0, "music")),
+            (5000, Handshake(Some(300))),
+            (5000, Offers("ann")),
+            (6000, HangUp(0)),
+            (7000, Drop("ann")),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 carrier  ──▶ INVITE
+        0.001 carrier  ◀── 100
+        0.001 carrier  ◀── 200
+        0.002 carrier  ──▶ ACK
+        0.003 store    ◀── step menu entered
+        0.003 speech   ◀── menu
+        1.500 caller   ──▶ key 1
+        1.500 store    ◀── step menu done
+        1.500 speech   ◀── music
+        2.000 desk ann ──▶ sdp
+        2.000 desk ann ◀── sdp
+        4.000 desk ann ──▶ setstate
+        4.000 desk ann ◀── refused: PhoneUnreachable
+        5.000 desk ann ──▶ sdp
+        5.000 desk ann ◀── sdp
+        5.300 media    ──▶ secured
+        5.300 desk ann ◀── offer v1
+        6.000 carrier  ──▶ BYE
+        6.001 carrier  ◀── 200 BYE
+        6.001 store    ◀── ivr 1499 + queue 4000 + ring 501 | ann offered | Normal call clearing by caller
+        6.001 desk ann ◀── withdrawn: abandoned
+        6.001 store    ◀── ivr 1499 + queue 4000 + ring 501 | ann abandoned | Normal call clearing by caller
+        6.081 store    ◀── ivr 1499 + queue 4000 + ring 501 | ann abandoned | Normal call clearing by caller
+        "#,
+    );
+}
+
+#[test]
+fn an_answer_is_one_patch_and_no_invite() {
+    let play = play(
+        headset(),
+        &[
+            (0, Offers("ann")),
+            (1000, Call),
+            (2500, Key(0, '1')),
+            (2600, Displayed("ann", 0, 1)),
+            (4000, Media(&["open", "open", "patch", "record", "play", "patch", "play", "patch"])),
+            (4000, Answer("ann", 0)),
+            (4000, Media(&["stop", "patch", "patch", "rewire"])),
+            (4000, Hears(0, "talk")),
+            (5000, Mute("ann", 0, true)),
+            (5000, Hears(0, "nothing")),
+            (6000, Mute("ann", 0, false)),
+            (6000, Hears(0, "talk")),
+            (6500, Press("ann", 0, "42#")),
+            (7000, Hold("ann", 0)),
+            (7000, Hears(0, "music")),
+            (8000, Resume("ann", 0)),
+            (8000, Hears(0, "talk")),
+            (9000, Release("ann", 0)),
+            (10_000, File("ann", 0)),
+            (11_000, Call),
+            (12_500, Key(1, '1')),
+            (12_600, Answer("ann", 1)),
+            (12_600, Hears(1, "talk")),
+            (14_000, HangUp(1)),
+            (15_000, Drop("ann")),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 desk ann ──▶ sdp
+        0.000 desk ann ◀── sdp
+        0.040 media    ──▶ secured
+        1.000 carrier  ──▶ INVITE
+        1.001 carrier  ◀── 100
+        1.001 carrier  ◀── 200
+        1.002 carrier  ──▶ ACK
+        1.003 store    ◀── step menu entered
+        1.003 speech   ◀── menu
+        2.500 caller   ──▶ key 1
+        2.500 store    ◀── step menu done
+        2.500 speech   ◀── music
+        2.500 desk ann ◀── offer v1
+        2.600 desk ann ──▶ displayed
+        4.000 desk ann ──▶ answer
+        4.000 store    ◀── resolved: this call
+        4.000 desk ann ◀── connected
+        5.000 desk ann ──▶ mute
+        6.000 desk ann ──▶ mute
+        6.500 desk ann ──▶ dtmf
+        7.000 desk ann ──▶ hold
+        7.000 desk ann ◀── held
+        8.000 desk ann ──▶ resume
+        8.000 desk ann ◀── resumed
+        9.000 desk ann ──▶ release
+        9.000 desk ann ◀── released: Normal call clearing by callee
+        9.000 store    ◀── ivr 1499 + queue 100 + ring 1400 + talk 3000 + hold 1000 + talk 1000 | ann answered | Normal call clearing by callee
+        9.000 carrier  ◀── BYE
+        9.000 desk ann ◀── wrap-up
+        9.001 carrier  ──▶ 200 BYE
+        9.080 store    ◀── ivr 1499 + queue 100 + ring 1400 + talk 3000 + hold 1000 + talk 1000 | ann answered | Normal call clearing by callee
+        10.000 desk ann ──▶ disposition
+        10.000 store    ◀── ivr 1499 + queue 100 + ring 1400 + talk 3000 + hold 1000 + talk 1000 | ann answered | Normal call clearing by callee
+        11.000 carrier  ──▶ INVITE
+        11.001 carrier  ◀── 100
+        11.001 carrier  ◀── 200
+        11.002 carrier  ──▶ ACK
+        11.003 store    ◀── step menu entered
+        11.003 speech   ◀── menu
+        12.500 caller   ──▶ key 1
+        12.500 store    ◀── step menu done
+        12.500 speech   ◀── music
+        12.500 desk ann ◀── offer v1
+        12.600 desk ann ──▶ answer
+        12.600 store    ◀── resolved: this call
+        12.600 desk ann ◀── connected
+        14.000 carrier  ──▶ BYE
+        14.001 carrier  ◀── 200 BYE
+        14.001 desk ann ◀── released: Normal call clearing by caller
+        14.001 store    ◀── ivr 1499 + queue 100 + talk 1401 | ann answered | Normal call clearing by caller
+        14.001 desk ann ◀── wrap-up
+        14.081 store    ◀── ivr 1499 + queue 100 + talk 1401 | ann answered | Normal call clearing by caller
+        "#,
+    );
+}
+
+#[test]
+fn a_page_that_does_not_answer_rings_out() {
+    let play = play(
+        headset(),
+        &[
+            (0, Offers("ann")),
+            (1000, Call),
+            (2500, Key(0, '1')),
+            (2600, Displayed("ann", 0, 1)),
+            (20_000, Answer("ann", 0)),
+            (21_000, HangUp(0)),
+            (22_000, Drop("ann")),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 desk ann ──▶ sdp
+        0.000 desk ann ◀── sdp
+        0.040 media    ──▶ secured
+        1.000 carrier  ──▶ INVITE
+        1.001 carrier  ◀── 100
+        1.001 carrier  ◀── 200
+        1.002 carrier  ──▶ ACK
+        1.003 store    ◀── step menu entered
+        1.003 speech   ◀── menu
+        2.500 caller   ──▶ key 1
+        2.500 store    ◀── step menu done
+        2.500 speech   ◀── music
+        2.500 desk ann ◀── offer v1
+        2.600 desk ann ──▶ displayed
+        17.500 desk ann ◀── withdrawn: rona
+        20.000 desk ann ──▶ answer
+        20.000 desk ann ◀── refused: NotYours
+        21.000 carrier  ──▶ BYE
+        21.001 carrier  ◀── 200 BYE
+        21.001 store    ◀── ivr 1499 + queue 100 + ring 14900 + queue 3501 | ann rona | Normal call clearing by caller
+        21.081 store    ◀── ivr 1499 + queue 100 + ring 14900 + queue 3501 | ann rona | Normal call clearing by caller
+        "#,
+    );
+}
+
+#[test]
+fn a_page_may_decline() {
+    let play = play(
+        headset(),
+        &[
+            (0, Offers("ann")),
+            (1000, Call),
+            (2500, Key(0, '1')),
+            (4000, Decline("ann", 0)),
+            (4500, Hears(0, "music")),
+            (6000, HangUp(0)),
+            (7000, Drop("ann")),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 desk ann ──▶ sdp
+        0.000 desk ann ◀── sdp
+        0.040 media    ──▶ secured
+        1.000 carrier  ──▶ INVITE
+        1.001 carrier  ◀── 100
+        1.001 carrier  ◀── 200
+        1.002 carrier  ──▶ ACK
+        1.003 store    ◀── step menu entered
+        1.003 speech   ◀── menu
+        2.500 caller   ──▶ key 1
+        2.500 store    ◀── step menu done
+        2.500 speech   ◀── music
+        2.500 desk ann ◀── offer v1
+        4.000 desk ann ──▶ decline
+        4.000 desk ann ◀── withdrawn: declined
+        6.000 carrier  ──▶ BYE
+        6.001 carrier  ◀── 200 BYE
+        6.001 store    ◀── ivr 1499 + queue 200 + ring 1300 + queue 2001 | ann declined | Normal call clearing by caller
+        6.081 store    ◀── ivr 1499 + queue 200 + ring 1300 + queue 2001 | ann declined | Normal call clearing by caller
+        "#,
+    );
+}
+
+#[test]
+fn a_page_loaded_again_has_its_call_again_and_the_caller_music_meanwhile() {
+    let play = play(
+        headset(),
+        &[
+            (0, Offers("ann")),
+            (1000, Call),
+            (2500, Key(0, '1')),
+            (3000, Answer("ann", 0)),
+            (5000, Hears(0, "talk")),
+            (
+                5000,
+                Media(&[
+                    "open", "open", "patch", "record", "play", "patch", "play", "patch", "stop", "patch",
+                    "patch", "rewire",
+                ]),
+            ),
+            (6000, Drop("ann")),
+            (6000, Hears(0, "music")),
+            (6000, Media(&["play", "patch", "patch"])),
+            (6400, LogIn("ann")),
+            (6500, Offers("ann")),
+            (6500, Hears(0, "music")),
+            (6600, Hears(0, "talk")),
+            // The recording goes on: it is neither ended nor begun.
+            (6600, Media(&["amend", "patch", "stop", "patch", "patch"])),
+            (9000, Release("ann", 0)),
+            (10_000, Drop("ann")),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 desk ann ──▶ sdp
+        0.000 desk ann ◀── sdp
+        0.040 media    ──▶ secured
+        1.000 carrier  ──▶ INVITE
+        1.001 carrier  ◀── 100
+        1.001 carrier  ◀── 200
+        1.002 carrier  ──▶ ACK
+        1.003 store    ◀── step menu entered
+        1.003 speech   ◀── menu
+        2.500 caller   ──▶ key 1
+        2.500 store    ◀── step menu done
+        2.500 speech   ◀── music
+        2.500 desk ann ◀── offer v1
+        3.000 desk ann ──▶ answer
+        3.000 store    ◀── resolved: this call
+        3.000 desk ann ◀── connected
+        6.400 desk ann ◀── welcome
+        6.400 desk ann ◀── snapshot: talking
+        6.500 desk ann ──▶ sdp
+        6.500 desk ann ◀── sdp
+        6.540 media    ──▶ secured
+        9.000 desk ann ──▶ release
+        9.000 desk ann ◀── released: Normal call clearing by callee
+        9.000 store    ◀── ivr 1499 + queue 200 + ring 300 + talk 6000 | ann answered | Normal call clearing by callee
+        9.000 carrier  ◀── BYE
+        9.000 desk ann ◀── wrap-up
+        9.001 carrier  ──▶ 200 BYE
+        9.080 store    ◀── ivr 1499 + queue 200 + ring 300 + talk 6000 | ann answered | Normal call clearing by callee
+        "#,
+    );
+}
+
+#[test]
+fn a_websocket_that_drops_and_comes_back_needs_no_offer() {
+    let play = play(
+        headset(),
+        &[
+            (0, Offers("ann")),
+            (1000, Call),
+            (2500, Key(0, '1')),
+            (3000, Answer("ann", 0)),
+            (5000, Drop("ann")),
+            (5500, Hears(0, "music")),
+            (6000, Return("ann")),
+            (6000, Hears(0, "talk")),
+            (9000, HangUp(0)),
+            (10_000, Drop("ann")),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 desk ann ──▶ sdp
+        0.000 desk ann ◀── sdp
+        0.040 media    ──▶ secured
+        1.000 carrier  ──▶ INVITE
+        1.001 carrier  ◀── 100
+        1.001 carrier  ◀── 200
+        1.002 carrier  ──▶ ACK
+        1.003 store    ◀── step menu entered
+        1.003 speech   ◀── menu
+        2.500 caller   ──▶ key 1
+        2.500 store    ◀── step menu done
+        2.500 speech   ◀── music
+        2.500 desk ann ◀── offer v1
+        3.000 desk ann ──▶ answer
+        3.000 store    ◀── resolved: this call
+        3.000 desk ann ◀── connected
+        6.000 desk ann ◀── welcome
+        9.000 carrier  ──▶ BYE
+        9.001 carrier  ◀── 200 BYE
+        9.001 desk ann ◀── released: Normal call clearing by caller
+        9.001 store    ◀── ivr 1499 + queue 200 + ring 300 + talk 6001 | ann answered | Normal call clearing by caller
+        9.001 desk ann ◀── wrap-up
+        9.081 store    ◀── ivr 1499 + queue 200 + ring 300 + talk 6001 | ann answered | Normal call clearing by caller
+        "#,
+    );
+}
+
+#[test]
+fn a_path_that_is_lost_and_found_again_is_music_in_between() {
+    let play = play(
+        headset(),
+        &[
+            (0, Offers("ann")),
+            (1000, Call),
+            (2500, Key(0, '1')),
+            (3000, Answer("ann", 0)),
+            (5000, Befalls(|leg| Event::Lost { leg })),
+            (5000, Hears(0, "music")),
+            (6000, Offers("ann")),
+            (6020, Hears(0, "music")),
+            (6100, Hears(0, "talk")),
+            (8000, HangUp(0)),
+            (9000, Drop("ann")),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 desk ann ──▶ sdp
+        0.000 desk ann ◀── sdp
+        0.040 media    ──▶ secured
+        1.000 carrier  ──▶ INVITE
+        1.001 carrier  ◀── 100
+        1.001 carrier  ◀── 200
+        1.002 carrier  ──▶ ACK
+        1.003 store    ◀── step menu entered
+        1.003 speech   ◀── menu
+        2.500 caller   ──▶ key 1
+        2.500 store    ◀── step menu done
+        2.500 speech   ◀── music
+        2.500 desk ann ◀── offer v1
+        3.000 desk ann ──▶ answer
+        3.000 store    ◀── resolved: this call
+        3.000 desk ann ◀── connected
+        5.000 media    ──▶ lost
+        6.000 desk ann ──▶ sdp
+        6.000 desk ann ◀── sdp
+        6.040 media    ──▶ secured
+        8.000 carrier  ──▶ BYE
+        8.001 carrier  ◀── 200 BYE
+        8.001 desk ann ◀── released: Normal call clearing by caller
+        8.001 store    ◀── ivr 1499 + queue 200 + ring 300 + talk 5001 | ann answered | Normal call clearing by caller
+        8.001 desk ann ◀── wrap-up
+        8.081 store    ◀── ivr 1499 + queue 200 + ring 300 + talk 5001 | ann answered | Normal call clearing by caller
+        "#,
+    );
+}
+
+#[test]
+fn an_offer_on_the_same_page_does_not_interrupt_the_call() {
+    let play = play(
+        headset(),
+        &[
+            (0, Offers("ann")),
+            (1000, Call),
+            (2500, Key(0, '1')),
+            (3000, Answer("ann", 0)),
+            (5000, Offers("ann")),
+            (5010, Hears(0, "talk")),
+            (6000, Hears(0, "talk")),
+            (8000, HangUp(0)),
+            (9000, Drop("ann")),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 desk ann ──▶ sdp
+        0.000 desk ann ◀── sdp
+        0.040 media    ──▶ secured
+        1.000 carrier  ──▶ INVITE
+        1.001 carrier  ◀── 100
+        1.001 carrier  ◀── 200
+        1.002 carrier  ──▶ ACK
+        1.003 store    ◀── step menu entered
+        1.003 speech   ◀── menu
+        2.500 caller   ──▶ key 1
+        2.500 store    ◀── step menu done
+        2.500 speech   ◀── music
+        2.500 desk ann ◀── offer v1
+        3.000 desk ann ──▶ answer
+        3.000 store    ◀── resolved: this call
+        3.000 desk ann ◀── connected
+        5.000 desk ann ──▶ sdp
+        5.000 desk ann ◀── sdp
+        5.040 media    ──▶ secured
+        8.000 carrier  ──▶ BYE
+        8.001 carrier  ◀── 200 BYE
+        8.001 desk ann ◀── released: Normal call clearing by caller
+        8.001 store    ◀── ivr 1499 + queue 200 + ring 300 + talk 5001 | ann answered | Normal call clearing by caller
+        8.001 desk ann ◀── wrap-up
+        8.081 store    ◀── ivr 1499 + queue 200 + ring 300 + talk 5001 | ann answered | Normal call clearing by caller
+        "#,
+    );
+}
+
+#[test]
+fn a_call_whose_desk_is_abandoned_is_released() {
+    let play = play(
+        headset(),
+        &[
+            (0, Offers("ann")),
+            (1000, Call),
+            (2500, Key(0, '1')),
+            (3000, Answer("ann", 0)),
+            (5000, Drop("ann")),
+            (6000, Befalls(|leg| Event::Lost { leg })),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 desk ann ──▶ sdp
+        0.000 desk ann ◀── sdp
+        0.040 media    ──▶ secured
+        1.000 carrier  ──▶ INVITE
+        1.001 carrier  ◀── 100
+        1.001 carrier  ◀── 200
+        1.002 carrier  ──▶ ACK
+        1.003 store    ◀── step menu entered
+        1.003 speech   ◀── menu
+        2.500 caller   ──▶ key 1
+        2.500 store    ◀── step menu done
+        2.500 speech   ◀── music
+        2.500 desk ann ◀── offer v1
+        3.000 desk ann ──▶ answer
+        3.000 store    ◀── resolved: this call
+        3.000 desk ann ◀── connected
+        6.000 media    ──▶ lost
+        25.000 store    ◀── ivr 1499 + queue 200 + ring 300 + talk 22000 | ann answered | Peer lost by us
+        25.000 carrier  ◀── BYE
+        25.001 carrier  ──▶ 200 BYE
+        25.080 store    ◀── ivr 1499 + queue 200 + ring 300 + talk 22000 | ann answered | Peer lost by us
+        "#,
+    );
+}
+
+#[test]
+fn a_page_that_only_lost_its_websocket_talks_on() {
+    let play = play(
+        headset(),
+        &[
+            (0, Offers("ann")),
+            (1000, Call),
+            (2500, Key(0, '1')),
+            (3000, Answer("ann", 0)),
+            (5000, Drop("ann")),
+            (5010, Hears(0, "music")),
+            (26_000, Hears(0, "talk")),
+            (28_000, HangUp(0)),
+        ],
+    );
+    let record = play.record(0);
+    assert_eq!(record.calls[0].release.map(|release| release.by), Some(Party::Caller));
+}
+
+#[test]
+fn a_second_log_in_takes_the_call_over() {
+    let play = play(
+        headset(),
+        &[
+            (0, Offers("ann")),
+            (1000, Call),
+            (2500, Key(0, '1')),
+            (3000, Answer("ann", 0)),
+            (5000, LogIn("ann")),
+            (5000, Befalls(|leg| Event::Unsecured { leg })),
+            (5200, Hears(0, "music")),
+            (5300, Offers("ann")),
+            (5500, Hears(0, "talk")),
+            (7000, Release("ann", 0)),
+            (8000, Drop("ann")),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 desk ann ──▶ sdp
+        0.000 desk ann ◀── sdp
+        0.040 media    ──▶ secured
+        1.000 carrier  ──▶ INVITE
+        1.001 carrier  ◀── 100
+        1.001 carrier  ◀── 200
+        1.002 carrier  ──▶ ACK
+        1.003 store    ◀── step menu entered
+        1.003 speech   ◀── menu
+        2.500 caller   ──▶ key 1
+        2.500 store    ◀── step menu done
+        2.500 speech   ◀── music
+        2.500 desk ann ◀── offer v1
+        3.000 desk ann ──▶ answer
+        3.000 store    ◀── resolved: this call
+        3.000 desk ann ◀── connected
+        5.000 desk ann ◀── dismissed
+        5.000 desk ann ◀── welcome
+        5.000 desk ann ◀── snapshot: talking
+        5.000 media    ──▶ unsecured
+        5.300 desk ann ──▶ sdp
+        5.300 desk ann ◀── sdp
+        5.340 media    ──▶ secured
+        7.000 desk ann ──▶ release
+        7.000 desk ann ◀── released: Normal call clearing by callee
+        7.000 store    ◀── ivr 1499 + queue 200 + ring 300 + talk 4000 | ann answered | Normal call clearing by callee
+        7.000 carrier  ◀── BYE
+        7.000 desk ann ◀── wrap-up
+        7.001 carrier  ──▶ 200 BYE
+        7.080 store    ◀── ivr 1499 + queue 200 + ring 300 + talk 4000 | ann answered | Normal call clearing by callee
+        "#,
+    );
+}
+
+#[test]
+fn nobody_answers_mutes_or_presses_keys_for_another() {
+    let play = play(
+        Scene { desks: &["ann", "bob"], ..headset() },
+        &[
+            (0, Offers("ann")),
+            (0, Offers("bob")),
+            (1000, Call),
+            (2500, Key(0, '1')),
+            (3000, Mute("ann", 0, true)),
+            (3000, Answer("bob", 0)),
+            (3500, Answer("ann", 0)),
+            (4000, Mute("bob", 0, true)),
+            (4000, Press("bob", 0, "1")),
+            (4000, Hold("bob", 0)),
+            (4000, Press("ann", 0, "12x")),
+            (4000, Hears(0, "talk")),
+            (5000, HangUp(0)),
+            (6000, Drop("ann")),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 desk ann ──▶ sdp
+        0.000 desk ann ◀── sdp
+        0.000 desk bob ──▶ sdp
+        0.000 desk bob ◀── refused: NotNow
+        0.040 media    ──▶ secured
+        1.000 carrier  ──▶ INVITE
+        1.001 carrier  ◀── 100
+        1.001 carrier  ◀── 200
+        1.002 carrier  ──▶ ACK
+        1.003 store    ◀── step menu entered
+        1.003 speech   ◀── menu
+        2.500 caller   ──▶ key 1
+        2.500 store    ◀── step menu done
+        2.500 speech   ◀── music
+        2.500 desk ann ◀── offer v1
+        3.000 desk ann ──▶ mute
+        3.000 desk ann ◀── refused: NotNow
+        3.000 desk bob ──▶ answer
+        3.000 desk bob ◀── refused: NotYours
+        3.500 desk ann ──▶ answer
+        3.500 store    ◀── resolved: this call
+        3.500 desk ann ◀── connected
+        4.000 desk bob ──▶ mute
+        4.000 desk bob ◀── refused: NotYours
+        4.000 desk bob ──▶ dtmf
+        4.000 desk bob ◀── refused: NotYours
+        4.000 desk bob ──▶ hold
+        4.000 desk bob ◀── refused: NotYours
+        4.000 desk ann ──▶ dtmf
+        4.000 desk ann ◀── refused: Unknown
+        5.000 carrier  ──▶ BYE
+        5.001 carrier  ◀── 200 BYE
+        5.001 desk ann ◀── released: Normal call clearing by caller
+        5.001 store    ◀── ivr 1499 + queue 200 + ring 800 + talk 1501 | ann answered | Normal call clearing by caller
+        5.001 desk ann ◀── wrap-up
+        5.081 store    ◀── ivr 1499 + queue 200 + ring 800 + talk 1501 | ann answered | Normal call clearing by caller
+        "#,
+    );
+}
