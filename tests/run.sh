@@ -21,7 +21,10 @@ step lints $cargo clippy --locked --all-targets -- -D warnings
 step hardening systemd-analyze --no-pager security --offline=true --threshold=20 systemd/baton.service
 step tests $cargo test --locked --no-fail-fast
 if compgen -G 'tests/browser/*.test.mjs' >/dev/null; then
-    step browser node --test tests/browser/
+    installed=tests/browser/node_modules/.package-lock.json
+    [ "$installed" -nt tests/browser/package-lock.json ] ||
+        step npm npm ci --prefix tests/browser --no-audit --no-fund --silent
+    step browser node --test tests/browser/*.test.mjs
 fi
 step demo timeout 600 make --no-print-directory demo ONCE=1
 

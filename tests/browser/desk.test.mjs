@@ -1,41 +1,21 @@
-// The agent's page in a real browser: against a staged server, then against the daemon itself.
+// The agent's page in a real browser: against a staged server, then against the daemon itself, with
+// a phone beside it and as the phone.
 // `node --test tests/browser/`; the daemon is BATON, or target/debug/baton.
 
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
-import { createInterface } from "node:readline";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { open, start } from "./centre.mjs";
 import { Peer } from "./sip.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
-const target = process.env.CARGO_TARGET_DIR ?? `${here}../../target`;
-const baton = process.env.BATON ?? `${target}/debug/baton`;
-
-if (!existsSync(`${here}node_modules/playwright-core`)) {
-  execFileSync("npm", ["ci", "--no-audit", "--no-fund", "--silent"], { cwd: here, stdio: "inherit" });
-}
-
-const running = new Set();
-after(() => running.forEach((child) => child.kill("SIGKILL")));
-
-/** A program whose lines of standard output can be waited for. */
-function start(program, args) {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
-  running.add(child);
-  const done = new Promise((resolve) => child.on("exit", (code) => (running.delete(child), resolve(code))));
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  return { child, done, line: async () => JSON.parse((await lines.next()).value) };
-}
 
 test("every message of the contract is shown and answered", { timeout: 60_000 }, async () => {
   assert.equal(await start(process.execPath, [`${here}staged.mjs`]).done, 0);
 });
 
 test("the breakpoint is painted before the agent's phone rings", { timeout: 120_000 }, async () => {
-  const centre = start(baton, ["demo", "--no-story", "--json"]);
-  const { http, sip, number, api_key, agents } = await centre.line();
+  const { http, sip, number, api_key, agents, close } = await open();
   const [ann] = agents;
   const phone = await Peer.open(sip);
   const carrier = await Peer.open(sip);
@@ -68,6 +48,12 @@ test("the breakpoint is painted before the agent's phone rings", { timeout: 120_
   assert.equal(await desk.done, 0);
   phone.close();
   carrier.close();
-  centre.child.kill("SIGTERM");
-  assert.equal(await centre.done, 0);
+  await close();
+});
+
+test("the page is the agent's phone, through keys, hold, a reload and an ICE restart", { timeout: 180_000 }, async () => {
+  const { http, sip, number, softphone, close } = await open();
+  const script = `${here}softphone.mjs`;
+  assert.equal(await start(process.execPath, [script, http, sip, number, softphone.id, softphone.password]).done, 0);
+  await close();
 });

@@ -1,5 +1,5 @@
 // A carrier and a phone in miniature: enough SIP over UDP to register, to call, to press keys by
-// INFO and to be rung.
+// INFO, to be rung, to pick up and to be hung up on.
 
 import { createHash, randomUUID } from "node:crypto";
 import { createSocket } from "node:dgram";
@@ -87,12 +87,12 @@ export class Peer {
     await this.next("SIP/2.0 200");
   }
 
-  /** Calls; resolves when the call is answered. */
-  async call(from, number) {
+  /** Calls; resolves when the call is answered. Without sound nothing is heard or said. */
+  async call(from, number, sound) {
     const { host, port } = this.baton;
     const uri = `sip:${number}@${host}:${port}`;
     const dialog = { from, tag: randomUUID(), to: `<${uri}>`, id: randomUUID(), number: 1 };
-    const sdp = [
+    const sdp = sound?.offer() ?? [
       "v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0", "m=audio 9 RTP/AVP 0",
       "a=rtpmap:0 PCMU/8000", "",
     ].join("\r\n");
@@ -101,7 +101,22 @@ export class Peer {
     dialog.to = header(ok, "To");
     dialog.target = header(ok, "Contact").match(/<(.*?)>/)[1];
     this.send(this.#head("ACK", dialog.target, dialog, 1));
+    sound?.accept(ok);
     return dialog;
+  }
+
+  /** Says 200 to a request. */
+  answer(request, more = [], body = "") {
+    const same = ["From", "To", "Call-ID", "CSeq"].map((name) => `${name}: ${header(request, name)}`);
+    const kept = request.split("\r\n").filter((line) => /^(via|record-route):/i.test(line));
+    this.send(["SIP/2.0 200 OK", ...kept, ...same, ...more], body);
+  }
+
+  /** Answers an INVITE that came. */
+  pickUp(invite, sound) {
+    const tagged = invite.replace(/^To:.*$/im, (to) => `${to};tag=${randomUUID()}`);
+    const contact = `Contact: <sip:phone@${this.address}>`;
+    this.answer(tagged, [contact, "Content-Type: application/sdp"], sound.answer(invite));
   }
 
   async press(dialog, key) {

@@ -13,7 +13,8 @@ const shots = process.argv[2];
 const web = fileURLToPath(new URL("../../web/", import.meta.url));
 const KINDS = { html: "text/html", js: "text/javascript", css: "text/css" };
 const CONTACT = "c_06c1y8g3a0f3v9h2k7m4n5p6q7";
-const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:";
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; media-src blob:";
 
 const breakpoint = {
   journey: "prepay-8891", topic: "mortgage-prepay", channel: "app", step: "confirm-payment", label: "Confirm payment",
@@ -33,6 +34,45 @@ const offer = {
   notes: [],
 };
 
+/** The files of the page, and its log-in. */
+function serve(page, origin) {
+  return page.route(`${origin}/**`, async (route) => {
+    const { pathname } = new URL(route.request().url());
+    if (pathname === "/v1/login") {
+      const { password } = route.request().postDataJSON() ?? {};
+      return password === "right"
+        ? route.fulfill({ json: { token: "t", expires_at: "2030-01-01T00:00:00Z" } })
+        : route.fulfill({ status: 401, json: { status: 401 } });
+    }
+    const name = pathname === "/" ? "index.html" : pathname.slice(1);
+    const headers = { "content-type": KINDS[name.split(".").pop()], "content-security-policy": POLICY };
+    return route.fulfill({ body: await readFile(web + name), headers });
+  });
+}
+
+/** What a page that is the agent's phone says of its line, once this is said. */
+async function line(browser, origin, permissions, expected) {
+  const page = await browser.newPage({ locale: "en-GB", permissions });
+  await serve(page, origin);
+  await page.routeWebSocket(`${origin.replace("http", "ws")}/v1/agent`, (socket) => {
+    let seq = 0;
+    const push = (message) => socket.send(JSON.stringify({ seq: ++seq, ...message }));
+    socket.onMessage((text) => {
+      const message = JSON.parse(text);
+      if (message.type !== "hello") return push({ type: "reply", re: message.id, ok: false, error: "no_room" });
+      push({ type: "welcome", agent: "anna", name: "Anna", dispositions: [], softphone: true });
+      push({ type: "snapshot", state: "not_ready", reason: "logged_out", stage: null });
+    });
+  });
+  await page.goto(origin);
+  await page.fill("#agent", "anna");
+  await page.fill("#password", "right");
+  await page.click("#login-button");
+  await page.getByText(expected).waitFor();
+  assert.ok(await page.isDisabled("#ready"), "nobody is ready without a line");
+  await page.close();
+}
+
 const browser = await launch();
 try {
   for (const [width, height, colorScheme] of [[1280, 800, "light"], [800, 600, "dark"]]) {
@@ -40,18 +80,7 @@ try {
     const faults = [];
     page.on("pageerror", (error) => faults.push(error.message));
     page.on("console", (line) => line.type() === "error" && faults.push(line.text()));
-    await page.route("http://desk.test/**", async (route) => {
-      const { pathname } = new URL(route.request().url());
-      if (pathname === "/v1/login") {
-        const { password } = route.request().postDataJSON() ?? {};
-        return password === "right"
-          ? route.fulfill({ json: { token: "t", expires_at: "2030-01-01T00:00:00Z" } })
-          : route.fulfill({ status: 401, json: { status: 401 } });
-      }
-      const name = pathname === "/" ? "index.html" : pathname.slice(1);
-      const headers = { "content-type": KINDS[name.split(".").pop()], "content-security-policy": POLICY };
-      return route.fulfill({ body: await readFile(web + name), headers });
-    });
+    await serve(page, "http://desk.test");
     const said = [];
     const heard = [];
     let desk;
@@ -167,7 +196,17 @@ try {
     assert.deepEqual(faults, []);
     await page.close();
   }
+  await line(browser, "http://desk.test", [], "This browser gives no microphone to a page without HTTPS.");
+  await line(browser, "http://localhost", ["microphone"], "No microphone was found.");
 } finally {
   await browser.close();
+}
+
+const speaking = await launch({ microphone: "/dev/null" });
+try {
+  await line(speaking, "http://localhost", [], "The microphone is blocked: callers could not hear you.");
+  await line(speaking, "http://localhost", ["microphone"], "The server has no line for this page.");
+} finally {
+  await speaking.close();
 }
 console.log("ok: the staged desk");
