@@ -5,30 +5,31 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::far;
 use crate::load::{CARRIER, Load, PHONES, Rate, Tally};
 use crate::measure::{no_row, percentile, row, table};
+use crate::process::Process;
 
 const IVR: &str = "01055550001";
-const QUEUED: &str = "01055550002";
+/// Answered by an agent's phone.
+pub const QUEUED: &str = "01055550002";
 const WAITING: &str = "01055550003";
+/// Answered by an agent's phone, and recorded.
+pub const RECORDED: &str = "01055550004";
 
-const WINDOWS: usize = 3;
+pub const WINDOWS: usize = 3;
 const AGENTS: usize = 1100;
 const HELD: usize = 1000;
 
 pub fn measure() {
     table("The whole daemon");
-    // Two descriptors a leg are more than a shell's usual share.
-    raise_descriptors();
     let groups = [
         ("calls", calls as fn() -> io::Result<()>),
         ("held IVR calls", || held("IVR", IVR)),
         ("held calls with agents", || held("caller and agent", QUEUED)),
-        ("relayed calls", relayed),
         ("waiting callers", waiting),
     ];
     for (what, group) in groups {
@@ -53,10 +54,10 @@ fn calls() -> io::Result<()> {
             let mut costs = vec![];
             let mut all = Tally::default();
             for _ in 0..WINDOWS {
-                let before = daemon.cpu()?;
+                let before = daemon.process.cpu()?;
                 load.run(Duration::from_secs(2), rate);
                 let tally = load.take();
-                costs.push((daemon.cpu()? - before).as_secs_f64() * 1e3 / tally.begun as f64);
+                costs.push((daemon.process.cpu()? - before).as_secs_f64() * 1e3 / tally.begun as f64);
                 all.add(tally);
             }
             let bad = all.troubles();
@@ -88,39 +89,16 @@ fn held(what: &str, number: &'static str) -> io::Result<()> {
     load.run(Duration::from_secs(1), Some(Rate { number, per_second: 20, hold: Some(Duration::ZERO) }));
     load.run(Duration::from_millis(500), None);
     load.take();
-    let before = daemon.memory()?;
+    let before = daemon.process.memory()?;
     let rate = Rate { number, per_second: 125, hold: None };
     load.run(Duration::from_millis(1000 * HELD as u64 / 125), Some(rate));
     load.run(Duration::from_secs(1), None);
     let (up, bad) = (load.up(), load.take().troubles());
-    let kib = (daemon.memory()? - before) as f64 / 1024.0 / up as f64;
+    let kib = (daemon.process.memory()? - before) as f64 / 1024.0 / up as f64;
     row(&format!("memory per held call, {what}, {up} up{bad}"), "KiB", &[kib]);
     let shares = daemon.shares(&mut load, Duration::from_secs(2))?;
     row(&format!("CPU of {up} held calls without RTP, {what}"), "%", &shares);
     load.hang_up();
-    Ok(())
-}
-
-/// Caller and agent talk, both ways.
-fn relayed() -> io::Result<()> {
-    let (daemon, mut load) = Daemon::start()?;
-    for calls in [50, 200] {
-        begin_calls(&mut load, QUEUED, calls);
-        let up = load.up();
-        load.talk();
-        load.run(Duration::from_millis(500), None);
-        load.take();
-        let shares = daemon.shares(&mut load, Duration::from_secs(3))?;
-        let each: Vec<_> = shares.iter().map(|share| share / up as f64).collect();
-        let tally = load.take();
-        let bad = tally.troubles();
-        row(&format!("CPU per relayed call, PCMU both ways, {up} up{bad}"), "%", &each);
-        let title = format!("one way through the daemon and twice over loopback, {up} up");
-        percentile_rows(&title, &tally.delays);
-        load.hang_up();
-        load.take();
-    }
-    percentile_rows("the same packets once over loopback, past the daemon", &direct_delays()?);
     Ok(())
 }
 
@@ -144,18 +122,11 @@ fn waiting() -> io::Result<()> {
     Ok(())
 }
 
-fn begin_calls(load: &mut Load, number: &'static str, calls: usize) {
+/// And a second for the last of them.
+pub fn begin_calls(load: &mut Load, number: &'static str, calls: usize) {
     let rate = Rate { number, per_second: 125, hold: None };
     load.run(Duration::from_millis(1000 * calls as u64 / 125), Some(rate));
     load.run(Duration::from_secs(1), None);
-}
-
-/// What the same packets take between two sockets of ours.
-fn direct_delays() -> io::Result<Vec<f64>> {
-    let mut load = Load::new(SocketAddr::from(([127, 0, 0, 1], 9)))?;
-    load.talk_to_itself(400);
-    load.run(Duration::from_secs(2), None);
-    Ok(load.take().delays)
 }
 
 impl Tally {
@@ -170,7 +141,7 @@ impl Tally {
     }
 
     /// What makes the figure doubtful, to stand in its row.
-    fn troubles(&self) -> String {
+    pub fn troubles(&self) -> String {
         let mut troubles = vec![];
         let mut told = |count: usize, what: &str| {
             if count > 0 {
@@ -190,14 +161,14 @@ impl Tally {
     }
 }
 
-struct Daemon {
-    child: Child,
+pub struct Daemon {
+    pub process: Process,
     folder: PathBuf,
 }
 
 impl Daemon {
     /// Up and answering, with who is to call it.
-    fn start() -> io::Result<(Self, Load)> {
+    pub fn start() -> io::Result<(Self, Load)> {
         let probe = UdpSocket::bind(("127.0.0.1", 0))?;
         let sip = probe.local_addr()?;
         drop(probe);
@@ -210,7 +181,7 @@ impl Daemon {
             .stdout(Stdio::null())
             .stderr(fs::File::create(folder.join("log"))?)
             .spawn()?;
-        let daemon = Self { child, folder };
+        let daemon = Self { process: Process(child), folder };
         daemon.answers(sip)?;
         Ok((daemon, load))
     }
@@ -232,45 +203,14 @@ impl Daemon {
         Err(io::Error::other(format!("the daemon did not come up: {last}")))
     }
 
-    /// Processor time of all its threads, those that ended among them.
-    fn cpu(&self) -> io::Result<Duration> {
-        let mut clock = 0;
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        let pid = self.child.id() as libc::pid_t;
-        // SAFETY: `clock` and `time` are ours to write.
-        let failed = unsafe {
-            libc::clock_getcpuclockid(pid, &raw mut clock) != 0
-                || libc::clock_gettime(clock, &raw mut time) != 0
-        };
-        if failed {
-            return Err(io::Error::other("the daemon is gone"));
-        }
-        Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
-    }
-
     /// Shares of one core in per cent, over several windows.
     fn shares(&self, load: &mut Load, window: Duration) -> io::Result<Vec<f64>> {
-        let share = |_| {
-            let before = self.cpu()?;
-            load.run(window, None);
-            Ok((self.cpu()? - before).as_secs_f64() / window.as_secs_f64() * 100.0)
-        };
-        (0..WINDOWS).map(share).collect()
-    }
-
-    /// Resident memory in octets.
-    fn memory(&self) -> io::Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
-        kib.map(|kib| kib * 1024).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        self.process.shares(WINDOWS, window, |window| load.run(window, None))
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
@@ -310,6 +250,7 @@ listen = ["udp:{sip}"]
 [media]
 address = "127.0.0.1"
 ports = "20000-39999"
+web_port = 0
 silence_s = 0
 [http]
 listen = "127.0.0.1:0"
@@ -327,9 +268,11 @@ id = "nobody"
 announce_every_s = 0
 "#
     )?;
-    for (number, flow) in [(IVR, "ivr"), (QUEUED, "desk"), (WAITING, "nobody")] {
+    let numbers = [(IVR, "ivr"), (QUEUED, "desk"), (WAITING, "nobody"), (RECORDED, "desk")];
+    for (number, flow) in numbers {
+        let record = number == RECORDED;
         let number = number.trim_start_matches('0');
-        writeln!(text, "[[number]]\nnumber = \"+86{number}\"\nflow = \"{flow}\"")?;
+        writeln!(text, "[[number]]\nnumber = \"+86{number}\"\nflow = \"{flow}\"\nrecord = {record}")?;
     }
     for n in 0..AGENTS {
         let port = phones.port();
@@ -358,15 +301,4 @@ fn wav(samples: u32) -> Vec<u8> {
         file.extend(((noise >> 20) as i16).to_le_bytes());
     }
     file
-}
-
-fn raise_descriptors() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is ours to write and outlives both calls; that it fails is seen by calls lost.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-        }
-    }
 }

@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use baton::base::Codec;
+
 /// As much of a message as a far end needs.
 #[derive(Clone, Debug, Default)]
 pub struct Head {
@@ -16,6 +18,8 @@ pub struct Head {
     pub contact: String,
     /// Where the body's audio goes.
     pub port: Option<u16>,
+    /// The payload types of the body's codecs, by their names in small letters.
+    pub codecs: Vec<(String, u8)>,
 }
 
 impl Head {
@@ -41,7 +45,14 @@ impl Head {
         }
         let audio = body.lines().find_map(|line| line.strip_prefix("m=audio "));
         read.port = audio.and_then(|line| line.split(' ').next()?.parse().ok());
+        read.codecs = codecs(body);
         Some(read)
+    }
+
+    /// What the peer gave as that codec's payload type.
+    pub fn payload_type(&self, codec: Codec) -> Option<u8> {
+        let known = self.codecs.iter().find(|(name, _)| name.eq_ignore_ascii_case(codec.name()));
+        known.map(|(_, payload_type)| *payload_type)
     }
 
     /// Of a response.
@@ -66,12 +77,32 @@ impl Head {
     }
 }
 
-/// PCMU and keys.
-fn sdp(address: &str, port: u16) -> String {
+/// Of an SDP body: its codecs and their payload types.
+pub fn codecs(body: &str) -> Vec<(String, u8)> {
+    let maps = body.lines().filter_map(|line| line.strip_prefix("a=rtpmap:")?.split_once(' '));
+    maps.filter_map(|(number, format)| {
+        let (name, _) = format.split_once('/')?;
+        Some((name.to_ascii_lowercase(), number.parse().ok()?))
+    })
+    .collect()
+}
+
+/// One codec under that payload type, and keys.
+pub fn sdp(address: &str, port: u16, codec: Codec, payload_type: u8) -> String {
     let ip = host(address);
+    let format = match codec {
+        Codec::Opus => "opus/48000/2".to_owned(),
+        _ => format!("{}/8000", codec.name()),
+    };
+    let parameters = match codec {
+        Codec::Opus => format!("a=fmtp:{payload_type} useinbandfec=1;minptime=10\r\n"),
+        _ => String::new(),
+    };
+    let clock = codec.clock();
     format!(
-        "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0 101\r\n\
-         a=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\n"
+        "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
+         m=audio {port} RTP/AVP {payload_type} 101\r\na=rtpmap:{payload_type} {format}\r\n{parameters}\
+         a=rtpmap:101 telephone-event/{clock}\r\na=fmtp:101 0-15\r\na=ptime:20\r\n"
     )
 }
 
@@ -85,7 +116,7 @@ fn caller(n: usize, us: &str) -> String {
 }
 
 pub fn invite(n: usize, number: &str, baton: &str, us: &str, rtp: u16) -> String {
-    let body = sdp(us, rtp);
+    let body = sdp(us, rtp, Codec::Pcmu, 0);
     format!(
         "INVITE sip:{number}@{baton} SIP/2.0\r\nVia: SIP/2.0/UDP {us};branch=z9hG4bK-i{n};rport\r\n\
          Max-Forwards: 70\r\nFrom: {}\r\nTo: <sip:{number}@{baton}>\r\nCall-ID: call-{n}@{}\r\n\
@@ -117,8 +148,14 @@ fn within(method: &str, number: u32, n: usize, ok: &Head, us: &str) -> String {
     )
 }
 
-/// With audio on `rtp` if that is given.
+/// With audio in PCMU on `rtp` if that is given.
 pub fn respond(request: &Head, status: u16, us: &str, rtp: Option<u16>) -> String {
+    let body = rtp.map(|rtp| sdp(us, rtp, Codec::Pcmu, 0)).unwrap_or_default();
+    respond_with(request, status, us, &body)
+}
+
+/// With that body, if it holds anything.
+pub fn respond_with(request: &Head, status: u16, us: &str, body: &str) -> String {
     let mut text = format!("SIP/2.0 {status} As Wished\r\n");
     for via in &request.vias {
         let _ = write!(text, "Via: {via}\r\n");
@@ -129,7 +166,6 @@ pub fn respond(request: &Head, status: u16, us: &str, rtp: Option<u16>) -> Strin
         "From: {}\r\nTo: {}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\nContact: <sip:phone@{us}>\r\n",
         request.from, request.to, request.call_id, request.cseq
     );
-    let body = rtp.map(|rtp| sdp(us, rtp)).unwrap_or_default();
     if !body.is_empty() {
         text += "Content-Type: application/sdp\r\n";
     }

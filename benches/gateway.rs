@@ -202,13 +202,13 @@ impl Network {
         self.pass(Duration::from_millis(20));
         let invite = far::invite(n, "01055550000", BATON, CARRIER, 41_000);
         let (cost, outputs) = self.receive(CARRIER, invite);
-        self.costs.invite = sum(self.costs.invite, cost);
+        self.costs.invite = self.costs.invite.and(cost);
         let ok = sent(&outputs, CARRIER, "SIP/2.0 200").expect("a call is answered in the same turn");
         let ok = Head::of(&ok).expect("what the gateway sends is SIP");
         self.oblige(outputs);
 
         let (cost, outputs) = self.receive(CARRIER, far::ack(n, &ok, CARRIER));
-        self.costs.ack = sum(self.costs.ack, cost);
+        self.costs.ack = self.costs.ack.and(cost);
         let invite = sent(&outputs, PHONES, "INVITE").expect("an agent is free");
         let invite = Head::of(&invite).expect("what the gateway sends is SIP");
         self.oblige(outputs);
@@ -216,7 +216,7 @@ impl Network {
         let (_, outputs) = self.receive(PHONES, far::respond(&invite, 180, PHONES, None));
         self.oblige(outputs);
         let (cost, outputs) = self.receive(PHONES, far::respond(&invite, 200, PHONES, Some(41_002)));
-        self.costs.answer = sum(self.costs.answer, cost);
+        self.costs.answer = self.costs.answer.and(cost);
         self.oblige(outputs);
 
         self.up.push_back(far::bye(n, &ok, CARRIER).into());
@@ -224,7 +224,7 @@ impl Network {
             && let Some(bye) = self.up.pop_front()
         {
             let (cost, outputs) = self.receive(CARRIER, bye);
-            self.costs.bye = sum(self.costs.bye, cost);
+            self.costs.bye = self.costs.bye.and(cost);
             let bye = sent(&outputs, PHONES, "BYE").expect("the agent's leg ends with the caller's");
             self.oblige(outputs);
             let bye = Head::of(&bye).expect("what the gateway sends is SIP");
@@ -279,10 +279,6 @@ impl Network {
         }
         self.now = self.now.after(end.since(self.now.mono));
     }
-}
-
-fn sum(a: Cost, b: Cost) -> Cost {
-    Cost { nanos: a.nanos + b.nanos, allocations: a.allocations + b.allocations, pieces: a.pieces + b.pieces }
 }
 
 /// What was sent there that begins so.

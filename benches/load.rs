@@ -1,17 +1,22 @@
 //! The daemon's carrier, callers and agents' phones, in one thread over loopback.
 //!
-//! One socket a side for SIP and one for RTP; every packet that is to be relayed carries the time it
-//! was sent, and is stamped by the kernel when it comes.
+//! One socket a side for SIP and one for RTP. Every packet that is to be relayed carries the time it
+//! was sent; where it comes out in another codec, it is taken for the newest that went in. Each is
+//! stamped by the kernel when it comes.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use baton::base::Codec;
+use baton::rtp::packet::HEADER;
 
 use crate::far::{self, Head};
 use crate::measure::wall_nanos;
+use crate::socket::{self, Socket};
+use crate::sound::{LONGEST, Voice};
 
 pub const CARRIER: &str = "127.7.0.2";
 pub const PHONES: &str = "127.7.0.3";
@@ -56,7 +61,11 @@ pub struct Load {
     calls: Vec<Call>,
     due: BinaryHeap<Reverse<(u64, usize, Act)>>,
     pub tally: Tally,
+    /// What callers and phones speak.
+    voices: [Voice; 2],
     talking: Vec<Talk>,
+    /// Who is sent to, and so heard from, by port: the call, and which side of it.
+    ports: HashMap<u16, (usize, usize)>,
     /// The next millisecond's lot of packets, and when.
     lot: (u64, u64),
 }
@@ -75,8 +84,8 @@ struct Call {
     state: State,
     hold: Option<Duration>,
     ok: Option<Head>,
-    /// Where the daemon takes the phone's audio.
-    phone: Option<u16>,
+    /// Where the daemon takes the phone's audio, and under which payload type.
+    phone: Option<(u16, u8)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,11 +96,17 @@ enum State {
     Over,
 }
 
-/// Where the two sides of a call send.
+/// A call's two sides: the caller's, then the phone's, if it speaks at all.
 #[derive(Clone, Copy, Debug)]
-struct Talk {
-    caller: SocketAddr,
-    phone: Option<SocketAddr>,
+pub struct Talk(pub [Option<Side>; 2]);
+
+#[derive(Clone, Copy, Debug)]
+pub struct Side {
+    /// Where it sends.
+    to: SocketAddr,
+    payload_type: u8,
+    /// When it last did.
+    spoke: u64,
 }
 
 const REPEAT: u64 = 500;
@@ -108,9 +123,21 @@ impl Load {
             calls: vec![],
             due: BinaryHeap::new(),
             tally: Tally::default(),
+            voices: [Codec::Pcmu; 2].map(Voice::of),
             talking: vec![],
+            ports: HashMap::new(),
             lot: (0, 0),
         })
+    }
+
+    /// What phones speak from now on; callers speak PCMU.
+    pub fn speak_at_phones(&mut self, codec: Codec) {
+        self.voices[1] = Voice::of(codec);
+    }
+
+    /// What each side writes into its SDP, the caller and then the phone: address and port.
+    pub fn audio(&self) -> [SocketAddr; 2] {
+        [self.caller_audio.address, self.phone_audio.address]
     }
 
     /// Where agents' phones listen.
@@ -171,19 +198,31 @@ impl Load {
 
     /// From now on both sides of every call that is up speak.
     pub fn talk(&mut self) {
-        let at = |port| SocketAddr::new(self.baton.ip(), port);
+        let side = |port, payload_type| Side::new(SocketAddr::new(self.baton.ip(), port), payload_type);
         let up = self.calls.iter().filter(|call| call.state == State::Up);
         let talk = |call: &Call| {
-            let caller = call.ok.as_ref()?.port.map(at)?;
-            Some(Talk { caller, phone: call.phone.map(at) })
+            let caller = side(call.ok.as_ref()?.port?, 0);
+            let phone = call.phone.map(|(port, payload_type)| side(port, payload_type));
+            Some(Talk([Some(caller), phone]))
         };
-        self.talking = up.filter_map(talk).collect();
+        let talking = up.filter_map(talk).collect();
+        self.talk_over(talking);
+    }
+
+    /// These speak, and nobody else.
+    pub fn talk_over(&mut self, talking: Vec<Talk>) {
+        let sides = talking.iter().enumerate().flat_map(|(n, talk)| {
+            let side = move |(side, it): (usize, &Option<Side>)| Some((it.as_ref()?.to.port(), (n, side)));
+            talk.0.iter().enumerate().filter_map(side).collect::<Vec<_>>()
+        });
+        self.ports = sides.collect();
+        self.talking = talking;
     }
 
     /// So many streams straight from one side to the other, to know what loopback itself takes.
     pub fn talk_to_itself(&mut self, streams: usize) {
-        let talk = Talk { caller: self.phone_audio.address, phone: None };
-        self.talking = vec![talk; streams];
+        let talk = Talk([Some(Side::new(self.phone_audio.address, 0)), None]);
+        self.talk_over(vec![talk; streams]);
     }
 
     pub fn take(&mut self) -> Tally {
@@ -252,31 +291,31 @@ impl Load {
         self.tally.late += usize::from(now - at > 5_000_000);
         self.lot = (at + 1_000_000, lot + 1);
         let frame = (lot / 20) as u32;
-        for (n, talk) in self.talking.iter().enumerate().skip((lot % 20) as usize).step_by(20) {
-            let sides = [(&self.caller_audio, Some(talk.caller)), (&self.phone_audio, talk.phone)];
-            for (side, (socket, to)) in (0..).zip(sides) {
-                if let Some(to) = to {
-                    let ssrc = 2 * n as u32 + side;
-                    self.tally.sent += usize::from(socket.send(&packet(frame, ssrc), to));
+        let stamped = self.are_alike();
+        let sockets = [&self.caller_audio, &self.phone_audio];
+        for (n, talk) in self.talking.iter_mut().enumerate().skip((lot % 20) as usize).step_by(20) {
+            for (which, side) in talk.0.iter_mut().enumerate() {
+                let Some(side) = side else { continue };
+                let mut packet = [0; LONGEST];
+                let ssrc = 2 * n as u32 + which as u32;
+                let length = self.voices[which].write(frame, ssrc, side.payload_type, &mut packet);
+                side.spoke = wall_nanos();
+                if stamped {
+                    packet[HEADER..HEADER + 8].copy_from_slice(&side.spoke.to_be_bytes());
                 }
+                self.tally.sent += usize::from(sockets[which].send(&packet[..length], side.to));
             }
         }
     }
 
+    /// Whether what comes is what went.
+    fn are_alike(&self) -> bool {
+        self.voices[0].codec == self.voices[1].codec
+    }
+
     fn wait(&self, until: u64) {
         let sockets = [&self.carrier, &self.phones, &self.caller_audio, &self.phone_audio];
-        let mut ready = sockets.map(|socket| libc::pollfd {
-            fd: socket.socket.as_raw_fd(),
-            events: libc::POLLIN,
-            revents: 0,
-        });
-        let span = until.saturating_sub(wall_nanos());
-        let span = libc::timespec {
-            tv_sec: (span / 1_000_000_000) as libc::time_t,
-            tv_nsec: (span % 1_000_000_000) as libc::c_long,
-        };
-        // SAFETY: `ready` and `span` outlive the call, and no signal mask is given.
-        unsafe { libc::ppoll(ready.as_mut_ptr(), ready.len() as _, &raw const span, std::ptr::null()) };
+        socket::wait(&mut sockets.map(Socket::poll), until);
     }
 
     fn receive(&mut self) {
@@ -293,15 +332,21 @@ impl Load {
                 self.at_phones(stamp, from, &head);
             }
         }
-        for socket in [&self.caller_audio, &self.phone_audio] {
+        let stamped = self.are_alike();
+        for (which, socket) in [&self.caller_audio, &self.phone_audio].into_iter().enumerate() {
             for _ in 0..1024 {
-                let Some((length, _, stamp)) = socket.receive(&mut buffer) else { break };
+                let Some((length, from, stamp)) = socket.receive(&mut buffer) else { break };
                 self.tally.received += 1;
-                let Some(sent) = buffer[..length].get(12..20).and_then(|sent| sent.first_chunk()) else {
-                    continue;
+                let sent = if stamped {
+                    let sent = buffer[..length].get(HEADER..).and_then(|sent| sent.first_chunk());
+                    sent.map(|sent| u64::from_be_bytes(*sent))
+                } else {
+                    let known = self.ports.get(&from.port()).filter(|(_, side)| *side == which);
+                    known.and_then(|(n, _)| Some(self.talking[*n].0[1 - which]?.spoke))
                 };
+                let Some(sent) = sent else { continue };
                 // Music carries no time of ours.
-                let took = stamp.wrapping_sub(u64::from_be_bytes(*sent));
+                let took = stamp.wrapping_sub(sent);
                 if took < 1_000_000_000 {
                     self.tally.delays.push(took as f64 / 1e6);
                 }
@@ -351,10 +396,13 @@ impl Load {
         let audio = self.phone_audio.address.port();
         match (head.status(), head.method()) {
             (None, "INVITE") => {
-                self.phones.send(far::respond(head, 200, &us, Some(audio)).as_bytes(), from);
+                let codec = self.voices[1].codec;
+                let payload_type = head.payload_type(codec).unwrap_or(codec.payload_type());
+                let body = far::sdp(&us, audio, codec, payload_type);
+                self.phones.send(far::respond_with(head, 200, &us, &body).as_bytes(), from);
                 let call = head.caller().and_then(|n| self.calls.get_mut(n));
                 if let Some(call) = call.filter(|call| call.phone.is_none()) {
-                    call.phone = head.port;
+                    call.phone = head.port.map(|port| (port, payload_type));
                     self.tally.rung.push(stamp.saturating_sub(call.began) as f64 / 1e6);
                 }
             }
@@ -366,88 +414,8 @@ impl Load {
     }
 }
 
-fn packet(frame: u32, ssrc: u32) -> [u8; 172] {
-    let mut bytes = [0x55; 172];
-    bytes[..2].copy_from_slice(&[0x80, 0]);
-    bytes[2..4].copy_from_slice(&(frame as u16).to_be_bytes());
-    bytes[4..8].copy_from_slice(&frame.wrapping_mul(160).to_be_bytes());
-    bytes[8..12].copy_from_slice(&ssrc.to_be_bytes());
-    bytes[12..20].copy_from_slice(&wall_nanos().to_be_bytes());
-    bytes
-}
-
-/// One that is told when each datagram came.
-struct Socket {
-    socket: UdpSocket,
-    address: SocketAddr,
-    /// Where RTCP comes to. Nobody reads it, but nobody refuses it either.
-    _reports: Option<UdpSocket>,
-}
-
-impl Socket {
-    fn bind(host: &str) -> io::Result<Self> {
-        let socket = UdpSocket::bind((host, 0))?;
-        socket.set_nonblocking(true)?;
-        let options = [(libc::SO_TIMESTAMPNS, 1), (libc::SO_RCVBUF, 8 << 20)];
-        for (name, value) in options {
-            let value: libc::c_int = value;
-            let length = size_of_val(&value) as libc::socklen_t;
-            // SAFETY: the descriptor is open, and `value` is as long as said.
-            let refused = unsafe {
-                let value = (&raw const value).cast();
-                libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, name, value, length)
-            };
-            if refused != 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
-        let address = socket.local_addr()?;
-        Ok(Self { socket, address, _reports: None })
-    }
-
-    /// With the port above for RTCP.
-    fn bind_pair(host: &str) -> io::Result<Self> {
-        for _ in 0..100 {
-            let socket = Self::bind(host)?;
-            let above = socket.address.port().checked_add(1);
-            if let Some(Ok(reports)) = above.map(|port| UdpSocket::bind((host, port))) {
-                return Ok(Self { _reports: Some(reports), ..socket });
-            }
-        }
-        Err(io::ErrorKind::AddrInUse.into())
-    }
-
-    fn send(&self, bytes: &[u8], to: SocketAddr) -> bool {
-        self.socket.send_to(bytes, to).is_ok()
-    }
-
-    /// Length, sender and when the kernel had it.
-    fn receive(&self, buffer: &mut [u8]) -> Option<(usize, SocketAddr, u64)> {
-        // SAFETY: all-zero bytes are a valid value of each of these C structures.
-        let (mut from, mut message): (libc::sockaddr_in, libc::msghdr) = unsafe { std::mem::zeroed() };
-        // Room for one time stamp, as the kernel aligns it.
-        let mut control = [0u64; 8];
-        let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-        message.msg_name = (&raw mut from).cast();
-        message.msg_namelen = size_of_val(&from) as libc::socklen_t;
-        message.msg_iov = &raw mut part;
-        message.msg_iovlen = 1;
-        message.msg_control = control.as_mut_ptr().cast();
-        message.msg_controllen = size_of_val(&control);
-        // SAFETY: everything `message` points to outlives the call and is as long as it says.
-        let length = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &raw mut message, 0) };
-        let length = usize::try_from(length).ok()?;
-        let mut stamp = wall_nanos();
-        // SAFETY: the kernel wrote the control messages; the macros walk only what it wrote, and a
-        // time stamp is a `timespec`.
-        unsafe {
-            let control = libc::CMSG_FIRSTHDR(&raw const message);
-            if !control.is_null() && (*control).cmsg_type == libc::SCM_TIMESTAMPNS {
-                let time = libc::CMSG_DATA(control).cast::<libc::timespec>().read_unaligned();
-                stamp = time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64;
-            }
-        }
-        let ip = std::net::Ipv4Addr::from(u32::from_be(from.sin_addr.s_addr));
-        Some((length, SocketAddr::from((ip, u16::from_be(from.sin_port))), stamp))
+impl Side {
+    pub const fn new(to: SocketAddr, payload_type: u8) -> Self {
+        Self { to, payload_type, spoke: 0 }
     }
 }

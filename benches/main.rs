@@ -1,17 +1,26 @@
 //! What things cost, as tables in Markdown: `make bench`, or `cargo bench --bench baton -- GROUP…`
-//! with some of `parse`, `gateway`, `acd`, `media` and `daemon`.
+//! with some of `parse`, `gateway`, `acd`, `media`, `voice`, `daemon`, `relay` and `web`.
 //!
-//! The first four time the library's machines in this process. `daemon` starts the daemon itself
-//! and is its carrier, its callers and its agents' phones over loopback.
+//! The first four time the library's machines in this process. `voice` has what goes through them
+//! judged by PESQ. `daemon` and `relay` start the daemon itself and are its carrier, its callers and
+//! its agents' phones over loopback; `relay` does the same to `rtpengine`. `web` is many browsers.
 
 mod acd;
+mod browser;
 mod daemon;
 mod far;
 mod gateway;
 mod load;
 mod measure;
 mod media;
+mod ng;
 mod parse;
+mod process;
+mod relay;
+mod socket;
+mod sound;
+mod voice;
+mod web;
 
 use std::process::{Command, ExitCode};
 
@@ -22,15 +31,21 @@ static ALLOCATOR: Counting = Counting;
 
 type Group = (&'static str, fn());
 
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 8] = [
     ("parse", parse::measure),
     ("gateway", gateway::measure),
     ("acd", acd::measure),
     ("media", media::measure),
+    ("voice", voice::measure),
     ("daemon", daemon::measure),
+    ("relay", relay::measure),
+    ("web", web::measure),
 ];
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(web::SERVE) {
+        return web::serve();
+    }
     // Cargo adds `--bench`.
     let wanted: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     if let Some(unknown) = wanted.iter().find(|word| GROUPS.iter().all(|(name, _)| name != word)) {
@@ -38,6 +53,8 @@ fn main() -> ExitCode {
         eprintln!("there is no group {unknown:?}; there are: {known}");
         return ExitCode::from(2);
     }
+    // Two descriptors a leg are more than a shell's usual share.
+    raise_descriptors();
     println!("{}; commit {}", machine(), commit());
     for (name, measure) in GROUPS {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {
@@ -65,4 +82,15 @@ fn commit() -> String {
     let changed = git(&["status", "--porcelain", "-uno"]).is_some_and(|changes| !changes.is_empty());
     let name = name.map_or_else(|| "unknown".to_owned(), |name| name.trim().to_owned());
     if changed { name + " with changes" } else { name }
+}
+
+fn raise_descriptors() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is ours to write and outlives both calls; that it fails is seen by calls lost.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
 }

@@ -45,6 +45,13 @@ pub fn allocations() -> u64 {
     ALLOCATIONS.with(Cell::get)
 }
 
+/// Octets allocated by this process and not given back, libopus's among them.
+pub fn heap() -> u64 {
+    // SAFETY: no memory is passed.
+    let counts = unsafe { libc::mallinfo2() };
+    (counts.uordblks + counts.hblkhd) as u64
+}
+
 /// Processor time of the calling thread.
 pub fn thread_time() -> Duration {
     clock(libc::CLOCK_THREAD_CPUTIME_ID)
@@ -84,6 +91,15 @@ impl Cost {
         self.allocations += allocations() - before;
         self.pieces += pieces;
         done
+    }
+
+    /// Both together.
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            nanos: self.nanos + other.nanos,
+            allocations: self.allocations + other.allocations,
+            pieces: self.pieces + other.pieces,
+        }
     }
 
     fn nanos_each(self) -> f64 {
@@ -174,7 +190,7 @@ pub fn percentile(values: &[f64], percent: usize) -> f64 {
 }
 
 /// Three significant digits, or all there are before the point.
-fn figure(value: f64) -> String {
+pub fn figure(value: f64) -> String {
     match value.abs() {
         magnitude if magnitude >= 100.0 => format!("{value:.0}"),
         magnitude if magnitude >= 10.0 => format!("{value:.1}"),
