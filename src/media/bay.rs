@@ -83,6 +83,8 @@ pub struct Bay {
     /// By leg slot: when its endpoint has something to do. Beside the legs, so that looking
     /// through all of them every tick costs little.
     due: Vec<Mono>,
+    /// Nothing of `due` is before this.
+    next_due: Mono,
     patch: Patch,
     /// Legs for which sound is made each tick.
     ticking: Vec<usize>,
@@ -226,6 +228,7 @@ impl Bay {
             player_slots: BTreeMap::new(),
             socket_slots: vec![],
             due: vec![],
+            next_due: NEVER,
             patch: Patch::default(),
             ticking: vec![],
             over: vec![],
@@ -244,6 +247,7 @@ impl Bay {
         wire: &mut impl Wire,
         tape: &mut impl Tape,
     ) {
+        self.rouse(now);
         match command {
             Command::Open { leg, plan } => self.open(now, leg, plan, wire),
             Command::Amend { leg, plan } => self.amend(now, leg, plan, wire),
@@ -332,7 +336,7 @@ impl Bay {
             stun::Kind::Rtp => {
                 if let Some(incoming) = self.legs[slot].endpoint.receive(now, from, bytes) {
                     // Later only, as a rule: what was due is looked at again when it is.
-                    self.due[slot] = self.due[slot].min(self.legs[slot].endpoint.poll_timeout());
+                    self.due_by(slot, self.legs[slot].endpoint.poll_timeout());
                     self.hear(now, slot, &incoming, buffer, wire);
                 }
             }
@@ -366,7 +370,14 @@ impl Bay {
         while let Some(event) = endpoint.poll_change(wire) {
             self.events.push_back(event);
         }
-        self.due[slot] = self.due[slot].min(endpoint.poll_timeout());
+        let due = endpoint.poll_timeout();
+        self.due_by(slot, due);
+    }
+
+    /// The leg has something to do by then at the latest.
+    fn due_by(&mut self, slot: usize, at: Mono) {
+        self.due[slot] = self.due[slot].min(at);
+        self.next_due = self.next_due.min(at);
     }
 
     /// Undoes what time undid on a leg's checked path.
@@ -398,12 +409,16 @@ impl Bay {
     /// Does what is due: frames, reports, silence.
     pub fn handle_timeout(&mut self, now: Mono, wire: &mut impl Wire, tape: &mut impl Tape) {
         let Some(epoch) = self.epoch else { return };
-        let last = (now.since(epoch).as_nanos() / TICK.as_nanos()) as u64;
+        let last = ticks(now.since(epoch));
+        self.rouse(now);
         self.tick = self.tick.max(last.saturating_sub(RECORD_UP));
         while self.tick <= last {
             let pace = if last - self.tick > CATCH_UP { Pace::RecordOnly } else { Pace::Full };
             self.frame(self.tick, pace, wire, tape);
             self.tick += 1;
+        }
+        if self.next_due > now {
+            return;
         }
         let clock = self.clock(now);
         for slot in 0..self.due.len() {
@@ -415,16 +430,25 @@ impl Bay {
                 self.due[slot] = endpoint.poll_timeout();
             }
         }
+        self.next_due = self.due.iter().copied().min().unwrap_or(NEVER);
     }
 
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// When [`Bay::handle_timeout`] wants to be called next.
+    /// When [`Bay::handle_timeout`] wants to be called next: at each tick while sound is made or
+    /// recorded, else at the first tick at which a leg has something to do.
     pub fn poll_timeout(&self) -> Option<Mono> {
-        let epoch = self.epoch.filter(|_| !self.is_idle())?;
-        Some(epoch + Duration::from_nanos(self.tick.saturating_mul(TICK.as_nanos() as u64)))
+        let epoch = self.epoch?;
+        let tick = if !self.rests() {
+            self.tick
+        } else if self.next_due == NEVER {
+            return None;
+        } else {
+            ticks(self.next_due.since(epoch).saturating_add(TICK - Duration::from_nanos(1))).max(self.tick)
+        };
+        Some(epoch + Duration::from_nanos(tick.saturating_mul(TICK.as_nanos() as u64)))
     }
 
     /// A leg's packets so far.
@@ -449,15 +473,21 @@ impl Bay {
         }
     }
 
-    fn is_idle(&self) -> bool {
-        self.legs.len() == 0 && self.recorders.is_empty()
+    /// Nothing needs a tick: what passes leaves as it comes.
+    fn rests(&self) -> bool {
+        self.ticking.is_empty() && self.recorders.is_empty()
     }
 
-    /// Ticks begin, or begin again: none is owed for the time in which nobody was there.
+    /// Ticks begin, if they have not.
     fn wake(&mut self, now: Mono) {
-        let epoch = *self.epoch.get_or_insert(now);
-        if self.is_idle() {
-            self.tick = (now.since(epoch).as_nanos() / TICK.as_nanos()) as u64 + 1;
+        self.epoch.get_or_insert(now);
+        self.rouse(now);
+    }
+
+    /// No tick is owed for the time in which none was needed: the next one is to come.
+    fn rouse(&mut self, now: Mono) {
+        if let Some(epoch) = self.epoch.filter(|_| self.rests()) {
+            self.tick = ticks(now.since(epoch)) + 1;
         }
     }
 
@@ -490,7 +520,8 @@ impl Bay {
         if self.due.len() <= slot {
             self.due.resize(slot + 1, NEVER);
         }
-        self.due[slot] = due;
+        self.due[slot] = NEVER;
+        self.due_by(slot, due);
         self.ticking.reserve(self.legs.len());
         self.leg_slots.insert(id, slot);
         self.take_socket(socket, slot);
@@ -526,7 +557,7 @@ impl Bay {
             self.recode(slot);
         }
         // Looked at in the next tick too: there may be something to tell.
-        self.due[slot] = now;
+        self.due_by(slot, now);
         self.follow(slot, wire);
     }
 
@@ -604,6 +635,9 @@ impl Bay {
         }
         self.ticking.retain(|s| *s != slot);
         self.due[slot] = NEVER;
+        if self.legs.len() == 0 {
+            self.next_due = NEVER;
+        }
     }
 
     fn stop(&mut self, play: PlayId) {
@@ -759,6 +793,7 @@ impl Bay {
     fn hear(&mut self, now: Mono, slot: usize, incoming: &Incoming, buffer: &mut [u8], wire: &mut impl Wire) {
         let Incoming { kind, header, payload, arrival, .. } = incoming;
         if matches!(kind, Kind::Event | Kind::EventAside) {
+            self.rouse(now);
             // However late or doubled: the receiver knows each key by itself.
             let before = self.events.len();
             let (leg, events) = (&mut self.legs[slot], &mut self.events);
@@ -1012,6 +1047,11 @@ impl Bay {
 }
 
 const NEVER: Mono = Mono::from_nanos(u64::MAX);
+
+/// Whole ticks of a span.
+fn ticks(span: Duration) -> u64 {
+    span.as_nanos() as u64 / TICK.as_nanos() as u64
+}
 
 /// A player's frame; notes the player once when it is over.
 fn play<'p>(

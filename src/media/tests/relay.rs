@@ -150,3 +150,25 @@ fn hold_is_respected_in_both_directions() {
     assert_eq!(got, [(6, 1), (6, 0), (0, 1), (0, 0)]);
     assert_eq!(room.counts(1).dropped, 2);
 }
+
+#[test]
+fn talk_that_is_only_passed_on_wakes_nobody_each_tick() {
+    let mut room = Room::talking([Codec::Pcmu, Codec::Pcmu]);
+    let mut wakes = 0;
+    for n in 0..500 {
+        room.come(1, peer(1), &talk(1, Codec::Pcmu, n, &[1; 160]));
+        let until = room.air.now + Duration::from_millis(20);
+        while let Some(at) = room.bay.poll_timeout().filter(|at| *at <= until) {
+            room.air.now = room.air.now.max(at);
+            room.tick();
+            wakes += 1;
+        }
+        room.air.now = until;
+    }
+    assert!((2..20).contains(&wakes), "{wakes} in ten seconds, reports among them");
+    assert_eq!(room.heard(2).len(), 500);
+    let music = room.play(1, &[&[1; 160]], Repeat::Forever);
+    room.patch(1, &[music]);
+    room.run(100);
+    assert_eq!(room.heard(1).len(), 5, "nothing is made up for the time at rest");
+}
