@@ -3,7 +3,7 @@
 use baton::media::Event;
 
 use super::stage::Do::*;
-use super::stage::{ANN, play, scene};
+use super::stage::{ANN, End, play, scene};
 use crate::net::Offer;
 
 #[test]
@@ -165,11 +165,11 @@ fn a_phone_whose_path_is_lost_may_find_another_and_may_hang_up() {
             (0, Call),
             (1500, Key(0, '1')),
             (1600, Displayed("ann", 0, 1)),
-            (5000, Path(0, |leg| Event::Lost { leg })),
+            (5000, Path(0, End::Agent, |leg| Event::Lost { leg })),
             (6000, Hears(0, "music")),
-            (19_000, Path(0, |leg| Event::Secured { leg })),
+            (19_000, Path(0, End::Agent, |leg| Event::Secured { leg })),
             (21_000, Hears(0, "talk")),
-            (22_000, Path(0, |leg| Event::Lost { leg })),
+            (22_000, Path(0, End::Agent, |leg| Event::Lost { leg })),
             (22_010, PhoneHangsUp(ANN)),
         ],
     );
@@ -214,7 +214,7 @@ fn a_phone_whose_path_stays_lost_is_given_up() {
             (0, Call),
             (1500, Key(0, '1')),
             (1600, Displayed("ann", 0, 1)),
-            (5000, Path(0, |leg| Event::Lost { leg })),
+            (5000, Path(0, End::Agent, |leg| Event::Lost { leg })),
         ],
     );
     play.shows(

@@ -488,7 +488,16 @@ fn a_page_that_only_lost_its_websocket_talks_on() {
             (5000, Drop("ann")),
             (5010, Hears(0, "music")),
             (26_000, Hears(0, "talk")),
+            (
+                27_999,
+                Media(&[
+                    "patch", "record", "play", "patch", "play", "patch", "stop", "patch", "patch", "rewire",
+                    "play", "patch", "patch", "stop", "patch", "patch",
+                ]),
+            ),
             (28_000, HangUp(0)),
+            // What both said last is still in the buffers of their legs.
+            (28_001, Media(&["finish", "patch", "close", "close"])),
         ],
     );
     let record = play.record(0);
@@ -504,8 +513,8 @@ fn a_second_log_in_takes_the_call_over() {
             (1000, Call),
             (2500, Key(0, '1')),
             (3000, Answer("ann", 0)),
+            // The page before says nothing at its end.
             (5000, LogIn("ann")),
-            (5000, Befalls(|leg| Event::Unsecured { leg })),
             (5200, Hears(0, "music")),
             (5300, Offers("ann")),
             (5500, Hears(0, "talk")),
@@ -534,7 +543,6 @@ fn a_second_log_in_takes_the_call_over() {
         5.000 desk ann ◀── dismissed
         5.000 desk ann ◀── welcome
         5.000 desk ann ◀── snapshot: talking
-        5.000 media    ──▶ unsecured
         5.300 desk ann ──▶ sdp
         5.300 desk ann ◀── sdp
         5.340 media    ──▶ secured

@@ -143,8 +143,8 @@ pub enum Do {
     PhoneReinvites(&'static str, &'static str),
     PhoneWill(&'static str, Then),
     PhoneGone(&'static str),
-    /// Media says this of the leg of the contact's agent.
-    Path(usize, fn(LegId) -> Event),
+    /// Media says this of one end of the contact.
+    Path(usize, End, fn(LegId) -> Event),
     LogIn(&'static str),
     Drop(&'static str),
     /// Comes back and asks for what it missed.
@@ -180,6 +180,7 @@ pub enum Do {
     Confirm,
     Renew,
     RenewWithoutSecret,
+    RenewWith(&'static str),
     PageHangsUp,
     /// No packets come of the contact's caller, or of who talks with them, since so many seconds.
     Silent(usize, End, u64),
@@ -251,9 +252,9 @@ impl Play {
                 let contact = self.contact(n);
                 self.net.key(contact, key);
             }
-            Do::Path(n, event) => {
-                let contact = self.contact(n);
-                self.net.path(contact, event);
+            Do::Path(n, end, event) => {
+                let leg = self.leg(n, end);
+                self.net.path(event(leg));
             }
             Do::Info(n, key) => net.carrier(|carrier| carrier.info(n, key)),
             Do::HangUp(n) => net.carrier(|carrier| carrier.bye(n)),
@@ -330,6 +331,9 @@ impl Play {
                 let (call, secret) = (net.page_call(), TokenHash([0; 32]));
                 net.page(web::Request::Renew { call, secret, offer: PAGE.into() });
             }
+            Do::RenewWith(offer) => {
+                net.page(web::Request::Renew { call: net.page_call(), secret: SECRET, offer: offer.into() });
+            }
             Do::PageHangsUp => net.page(web::Request::HangUp { call: net.page_call(), secret: SECRET }),
             Do::Drain => net.tell(Input::Drain),
             Do::Shutdown => net.tell(Input::Shutdown),
@@ -393,9 +397,13 @@ impl Play {
 
     /// What media tells of one end of a contact's call.
     fn media(&mut self, n: usize, end: End, event: impl FnOnce(LegId) -> Event) {
-        let (caller, callee) = self.net.gateway.legs_of(self.contact(n)).expect("the call is up");
-        let leg = if end == End::Caller { caller } else { callee.expect("somebody talks with the caller") };
+        let leg = self.leg(n, end);
         self.net.tell(Input::Media { shard: 0, event: event(leg) });
+    }
+
+    fn leg(&self, n: usize, end: End) -> LegId {
+        let (caller, callee) = self.net.gateway.legs_of(self.contact(n)).expect("the call is up");
+        if end == End::Caller { caller } else { callee.expect("somebody talks with the caller") }
     }
 
     fn phone(&mut self, address: &str) -> &mut Phone {

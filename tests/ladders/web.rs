@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use baton::call::release::{Cause, Party};
 use baton::cti::Push;
 use baton::gateway::contact::ContextBeforeAnswer;
 use baton::journey::{Confidence, Status};
+use baton::media::Event;
 
 use super::stage::Do::*;
-use super::stage::{ANN, play, scene};
+use super::stage::{ANN, End, play, scene};
 use crate::net::Then;
 
 #[test]
@@ -226,6 +228,22 @@ fn a_page_that_was_loaded_again_has_its_call_back() {
         9.001 ann      ──▶ 200 BYE
         "#,
     );
+}
+
+/// A page that is gone has so long to come back, whatever it offered that was refused.
+#[test]
+fn a_page_that_is_gone_is_given_up_though_it_offered_nonsense() {
+    let play = play(
+        scene(),
+        &[
+            (0, PageCalls(Some("cards"))),
+            (5, Confirm),
+            (5000, Path(0, End::Caller, |leg| Event::Lost { leg })),
+            (6000, RenewWith("v=0")),
+        ],
+    );
+    let released = play.record(0).calls[0].release;
+    assert_eq!(released.map(|release| (release.by, release.cause)), Some((Party::Caller, Cause::PeerLost)));
 }
 
 #[test]

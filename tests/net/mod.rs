@@ -225,14 +225,11 @@ impl Net {
         }
     }
 
-    /// The path of the contact's agent is lost, or found again.
-    pub fn path(&mut self, contact: ContactId, event: fn(LegId) -> media::Event) {
-        if let Some((_, Some(leg))) = self.gateway.legs_of(contact) {
-            let event = event(leg);
-            let is_lost = matches!(event, media::Event::Lost { .. });
-            self.note(format!("media    ──▶ path {}", if is_lost { "lost" } else { "found" }));
-            self.tell(Input::Media { shard: 0, event });
-        }
+    /// The path of a leg is lost, or found again.
+    pub fn path(&mut self, event: media::Event) {
+        let is_lost = matches!(event, media::Event::Lost { .. });
+        self.note(format!("media    ──▶ path {}", if is_lost { "lost" } else { "found" }));
+        self.tell(Input::Media { shard: 0, event });
     }
 
     /// A page asks, by way of the shell.

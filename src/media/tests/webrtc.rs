@@ -73,6 +73,23 @@ fn assert_talking(room: &mut Room, browser: &mut Phone, trunk: &mut Phone) {
     assert!((level / 8000.0 - 1.0).abs() < 0.12, "{level}");
 }
 
+/// Or its beginning would be lost while browser and bay shake hands.
+#[test]
+fn a_greeting_waits_for_the_path_and_the_keys() {
+    let mut room = Room::new(&[]);
+    let mut page = page(room.air.now, 1, 0, DtlsRole::Passive);
+    room.open(1, page.plan.clone());
+    let greeting = room.play(1, &[&[1000; 800]], Repeat::Once);
+    room.patch(1, &[greeting]);
+    room.run(500);
+    assert_eq!(room.events(), []);
+    page.phone.check(&mut room, Check::Plain);
+    page.phone.check(&mut room, Check::Nominating);
+    room.run(200);
+    assert_eq!(page.phone.heard(&mut room).len(), 5);
+    assert_eq!(room.events(), [Event::Secured { leg: LegId(1) }, Event::Played { play: PlayId(1) }]);
+}
+
 #[test]
 fn a_browser_connects_and_talks_both_ways() {
     for role in [DtlsRole::Passive, DtlsRole::Active] {
