@@ -3,9 +3,11 @@
 //!
 //! The first four time the library's machines in this process. `voice` has what goes through them
 //! judged by PESQ. `daemon` and `relay` start the daemon itself and are its carrier, its callers and
-//! its agents' phones over loopback; `relay` does the same to `rtpengine`. `web` is many browsers.
+//! its agents' phones over loopback; `relay` does the same to `rtpengine` and to a bare loop of
+//! receiving and sending. `web` is many browsers.
 
 mod acd;
+mod bare;
 mod browser;
 mod daemon;
 mod far;
@@ -43,8 +45,10 @@ const GROUPS: [Group; 8] = [
 ];
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() == Some(web::SERVE) {
-        return web::serve();
+    match std::env::args().nth(1).as_deref() {
+        Some(web::SERVE) => return web::serve(),
+        Some(bare::RELAY) => return bare::relay(),
+        _ => {}
     }
     // Cargo adds `--bench`.
     let wanted: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();

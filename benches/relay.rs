@@ -1,13 +1,15 @@
-//! Audio of whole calls through the daemon, and through `rtpengine` in the same minute with the same
-//! callers and phones: both ways, 50 packets a second.
+//! Audio of whole calls through the daemon, and through `rtpengine` and a bare loop of receiving and
+//! sending in the same minute with the same callers and phones: both ways, 50 packets a second.
 //!
-//! The figures of two machines do not compare; the ratio of two programs on one machine does.
+//! The figures of two machines do not compare; the ratio of two programs on one machine does. The
+//! bare loop is what no relay that uses the system's sockets can be below.
 
 use std::io;
 use std::time::Duration;
 
 use baton::base::Codec;
 
+use crate::bare::Bare;
 use crate::daemon::{Daemon, QUEUED, RECORDED, WINDOWS, begin_calls};
 use crate::load::{Load, Tally};
 use crate::measure::{figure, median, percentile};
@@ -40,6 +42,9 @@ const CASES: [Case; 6] = [
 
 const WINDOW: Duration = Duration::from_secs(3);
 
+/// Where there is no daemon to call.
+const NOBODY: ([u8; 4], u16) = ([127, 0, 0, 1], 9);
+
 /// What one program needs for one case.
 struct Found {
     /// Per cent of a core and call, of each window.
@@ -49,8 +54,8 @@ struct Found {
 
 pub fn measure() {
     println!(
-        "\n| Calls that talk | CPU a call | wanted | rtpengine | ratio | one way p50 / p99 | rtpengine |\n\
-         | --- | --: | --: | --: | --: | --: | --: |"
+        "\n| Calls that talk | CPU a call | wanted | bare loop | rtpengine | ratio | one way p50 / p99 | rtpengine |\n\
+         | --- | --: | --: | --: | --: | --: | --: | --: |"
     );
     let mut absent = None;
     for case in CASES {
@@ -58,7 +63,7 @@ pub fn measure() {
         let ours = match through_daemon(&case) {
             Ok(found) => found,
             Err(error) => {
-                println!("| {what} | not measured: {error} | | | | | |");
+                println!("| {what} | not measured: {error} | | | | | | |");
                 continue;
             }
         };
@@ -67,7 +72,10 @@ pub fn measure() {
             RECORDED => None,
             _ => through_yardstick(&case).map_err(|error| absent = Some(error)).ok(),
         };
-        line(&what, &case, &ours, theirs.as_ref());
+        // What it relays it does not touch.
+        let bare = (case.number, case.codec) == (QUEUED, Codec::Pcmu);
+        let bare = bare.then(|| through_bare_loop(&case)).and_then(Result::ok);
+        line(&what, &case, &ours, bare.as_ref(), theirs.as_ref());
     }
     match direct_delays() {
         Ok(delays) => println!("\nThe same packets past both, once over loopback: {}.", ways(&delays)),
@@ -78,15 +86,16 @@ pub fn measure() {
     }
 }
 
-fn line(what: &str, case: &Case, ours: &Found, theirs: Option<&Found>) {
+fn line(what: &str, case: &Case, ours: &Found, bare: Option<&Found>, theirs: Option<&Found>) {
     let none = || "–".to_owned();
     let share = |found: &Found| figure(median(&found.shares)) + " %";
     let ratio = theirs.map(|theirs| figure(median(&ours.shares) / median(&theirs.shares)));
     println!(
-        "| {what}{} | {} | {} % | {} | {} | {} | {} |",
+        "| {what}{} | {} | {} % | {} | {} | {} | {} | {} |",
         ours.tally.troubles(),
         share(ours),
         case.target,
+        bare.map_or_else(none, |bare| share(bare) + &bare.tally.troubles()),
         theirs.map_or_else(none, |theirs| share(theirs) + &theirs.tally.troubles()),
         ratio.unwrap_or_else(none),
         ways(&ours.tally.delays),
@@ -110,10 +119,16 @@ fn through_daemon(case: &Case) -> io::Result<Found> {
     found
 }
 
+fn through_bare_loop(case: &Case) -> io::Result<Found> {
+    let mut load = Load::new(NOBODY.into())?;
+    let Bare { process, calls } = Bare::start(load.audio(), case.calls)?;
+    load.talk_over(calls);
+    talk(&mut load, case.calls, |load| process.shares(WINDOWS, WINDOW, |window| load.run(window, None)))
+}
+
 fn through_yardstick(case: &Case) -> io::Result<Found> {
     let mut yardstick = Yardstick::start()?;
-    // Its daemon's address is nobody's.
-    let mut load = Load::new(([127, 0, 0, 1], 9).into())?;
+    let mut load = Load::new(NOBODY.into())?;
     load.speak_at_phones(case.codec);
     let calls = (0..case.calls).map(|_| yardstick.call(load.audio(), case.codec));
     let calls = calls.collect::<io::Result<Vec<_>>>()?;
@@ -139,7 +154,7 @@ fn talk(
 
 /// What the same packets take between two sockets of ours.
 fn direct_delays() -> io::Result<Vec<f64>> {
-    let mut load = Load::new(([127, 0, 0, 1], 9).into())?;
+    let mut load = Load::new(NOBODY.into())?;
     load.talk_to_itself(400);
     load.run(Duration::from_secs(2), None);
     Ok(load.take().delays)
