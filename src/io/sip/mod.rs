@@ -6,7 +6,9 @@
 //! nature: a datagram that finds the inbox full is dropped and counted, for its sender repeats it;
 //! a stream is no longer read until there is room.
 
+mod connection;
 mod streams;
+mod tcp;
 mod websocket;
 
 use std::io;

@@ -14,7 +14,7 @@ use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 
 use super::super::socket::is_too_big;
-use super::streams::{LAST_WORDS, Line, Reading};
+use super::connection::{Connection, LAST_WORDS, Reading};
 use crate::sip;
 
 /// Pings without a word from the phone.
@@ -59,12 +59,12 @@ impl fmt::Display for End {
 }
 
 /// Lives as long as the connection.
-pub(super) async fn carry(mut line: Line, socket: WebSocket) {
+pub(super) async fn carry(mut connection: Connection, socket: WebSocket) {
     let (mut write, mut read) = socket.split();
-    let end = pump(&mut line, &mut write, &mut read).await;
+    let end = pump(&mut connection, &mut write, &mut read).await;
     // First of all its agent is not to be rung any more.
     if end != End::Stopping {
-        line.tell_ended(&end).await;
+        connection.tell_ended(&end).await;
     }
     let closing = async {
         if let Some((code, reason)) = end.frame() {
@@ -79,15 +79,15 @@ pub(super) async fn carry(mut line: Line, socket: WebSocket) {
 
 /// Reads, delivers, writes and pings, none of which waits for another.
 async fn pump(
-    line: &mut Line,
+    connection: &mut Connection,
     write: &mut (impl Sink<Message, Error = axum::Error> + Unpin),
     read: &mut (impl Stream<Item = Result<Message, axum::Error>> + Unpin),
 ) -> End {
-    let every = line.limits.ping;
+    let every = connection.limits.ping;
     let mut pings = interval_at(Instant::now() + every, every);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // What was never heard of before is not waited for long.
-    let mut first_by = Some(Instant::now() + line.limits.first_message);
+    let mut first_by = Some(Instant::now() + connection.limits.first_message);
     let (mut reading, mut outgoing) = (Reading::Open, Outgoing::Nothing);
     // Pings since the phone last said anything.
     let mut silent = 0;
@@ -106,25 +106,25 @@ async fn pump(
                     Message::Close(_) => return End::Closed,
                 };
                 if is_keep_alive(&bytes) {
-                    line.counts.keep_alives.fetch_add(1, Ordering::Relaxed);
+                    connection.counts.keep_alives.fetch_add(1, Ordering::Relaxed);
                     // Whatever is being written shows as well that we are here.
                     (bytes.len() >= 4).then(|| Message::Text(Utf8Bytes::from_static("\r\n")))
                 } else {
                     first_by = None;
-                    reading = line.hand_on(bytes);
+                    reading = connection.hand_on(bytes);
                     None
                 }
             }
-            permit = line.inputs.reserve(), if matches!(reading, Reading::Held(_)) => {
+            permit = connection.inputs.reserve(), if matches!(reading, Reading::Held(_)) => {
                 let Ok(permit) = permit else { return End::Stopping };
                 if let Reading::Held(bytes) = std::mem::replace(&mut reading, Reading::Open) {
-                    permit.send(sip::Input::Received { hop: line.hop, bytes });
+                    permit.send(sip::Input::Received { hop: connection.hop, bytes });
                 }
                 None
             }
-            letter = line.waiting.recv(), if outgoing == Outgoing::Nothing => {
+            letter = connection.waiting.recv(), if outgoing == Outgoing::Nothing => {
                 let Some((hop, bytes)) = letter else { return End::Stopping };
-                line.leaving = Some(hop);
+                connection.leaving = Some(hop);
                 Some(message(bytes))
             }
             flushed = write.flush(), if outgoing == Outgoing::Something => {
@@ -132,8 +132,8 @@ async fn pump(
                     return End::Closed;
                 }
                 outgoing = Outgoing::Nothing;
-                if line.leaving.take().is_some() {
-                    line.counts.sent.fetch_add(1, Ordering::Relaxed);
+                if connection.leaving.take().is_some() {
+                    connection.counts.sent.fetch_add(1, Ordering::Relaxed);
                 }
                 None
             }
