@@ -1,12 +1,10 @@
 //! The customer's banking app, or rather its server: a client of the HTTP API.
 
-use std::time::Duration;
-
 use anyhow::Context;
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::centre::Papers;
+use super::centre::{self, Papers};
 use crate::base::Wall;
 use crate::io::clock::Clock;
 
@@ -18,7 +16,7 @@ pub struct App {
 
 impl App {
     pub fn new(papers: &Papers) -> anyhow::Result<Self> {
-        Ok(Self { client: client()?, base: papers.http.clone(), key: papers.api_key.clone() })
+        Ok(Self { client: centre::client()?, base: papers.http.clone(), key: papers.api_key.clone() })
     }
 
     /// A payment that got as far as its third step and failed there, twice.
@@ -69,9 +67,4 @@ impl App {
         anyhow::ensure!(status.is_success(), "expected 200; came {status}: {text}");
         Ok(serde_json::from_str(&text)?)
     }
-}
-
-/// Loopback is never behind a proxy.
-pub fn client() -> anyhow::Result<Client> {
-    Ok(Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?)
 }

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use reqwest::Client;
 use serde::Serialize;
 use serde_json::json;
 
 use super::Options;
-use super::app;
 use super::timeline::within;
 use crate::config::{Config, Scope};
 use crate::io::load;
@@ -207,7 +207,7 @@ fn missing_speech(config: &Config, options: &Options) -> anyhow::Result<()> {
 }
 
 async fn until_ready(admin: SocketAddr) -> anyhow::Result<()> {
-    let client = app::client()?;
+    let client = client()?;
     let mut ticks = tokio::time::interval(Duration::from_millis(20));
     loop {
         ticks.tick().await;
@@ -216,6 +216,11 @@ async fn until_ready(admin: SocketAddr) -> anyhow::Result<()> {
             return Ok(());
         }
     }
+}
+
+/// Loopback is never behind a proxy.
+pub fn client() -> anyhow::Result<Client> {
+    Ok(Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?)
 }
 
 /// A port that UDP and TCP both can have; another than 0 as it is.

@@ -15,8 +15,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::app;
-use super::centre::{Agent, Papers};
+use super::centre::{self, Agent, Papers};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -33,7 +32,7 @@ impl Desktop {
     /// Returns when the daemon has welcomed it.
     pub async fn log_in(agent: &Agent, papers: &Papers) -> anyhow::Result<Self> {
         let credentials = json!({ "agent": agent.id, "password": agent.password });
-        let login = app::client()?.post(format!("{}/v1/login", papers.http)).json(&credentials);
+        let login = centre::client()?.post(format!("{}/v1/login", papers.http)).json(&credentials);
         let response = login.send().await.context("POST /v1/login")?;
         ensure!(response.status().is_success(), "expected 200 to POST /v1/login; came {}", response.status());
         let token: Value = response.json().await.context("POST /v1/login")?;
