@@ -16,6 +16,8 @@ const GLIDE: f32 = 1.0 / 128.0;
 pub struct Noise {
     random: u32,
     reflections: [f32; ORDER],
+    /// Of them, how many were told: the others are zero.
+    order: usize,
     /// The lattice's backward errors, one sample old; nobody asks for the last.
     backward: [f32; ORDER + 1],
     /// Peak of the excitation, on its way to the one wanted.
@@ -28,13 +30,21 @@ impl Noise {
     pub const fn new(seed: u32) -> Self {
         // Xorshift stays at 0 for ever.
         let random = if seed == 0 { 1 } else { seed };
-        Self { random, reflections: [0.0; ORDER], backward: [0.0; ORDER + 1], peak: 0.0, wanted: 0.0 }
+        Self {
+            random,
+            reflections: [0.0; ORDER],
+            order: 0,
+            backward: [0.0; ORDER + 1],
+            peak: 0.0,
+            wanted: 0.0,
+        }
     }
 
     /// Goes on as an RTP payload of comfort noise says; an empty one says nothing.
     pub fn heed(&mut self, payload: &[u8]) {
         let Some((level, coefficients)) = payload.split_first() else { return };
         self.reflections = [0.0; ORDER];
+        self.order = coefficients.len().min(ORDER);
         for (reflection, octet) in self.reflections.iter_mut().zip(coefficients) {
             // RFC 3389 §3.2: 255 is reserved, and would make the filter ring for ever.
             *reflection = 258.0 * (f32::from((*octet).min(254)) - 127.0) / 32_768.0;
@@ -66,7 +76,7 @@ impl Noise {
     /// The all-pole lattice. k₁ is negative for low-pitched noise, as senders have it.
     fn filter(&mut self, excitation: f32) -> f32 {
         let mut forward = excitation;
-        for stage in (0..ORDER).rev() {
+        for stage in (0..self.order).rev() {
             let k = self.reflections[stage];
             forward -= k * self.backward[stage];
             self.backward[stage + 1] = self.backward[stage] + k * forward;

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use super::crowd::Crowd;
 use super::dtls::Certificate;
-use super::ear::{After, Ear};
+use super::ear::{After, Ear, Heard};
 use super::endpoint::{Endpoint, Incoming, Sound};
 use super::ice::{Lapse, REPLY, Verdict};
+use super::lull::{self, Lull};
 use super::patch::Patch;
 use super::plan::Path;
 use super::player::Player;
@@ -31,7 +32,7 @@ use crate::audio::mix::Limiter;
 use crate::audio::{codec, g711, tone};
 use crate::base::{Codec, Key, LegId, Mint, Mono, PlayId, Rate};
 use crate::rtp::jitter;
-use crate::rtp::packet::HEADER;
+use crate::rtp::packet::{HEADER, Header};
 use crate::rtp::stats::Arrival;
 use crate::rtp::stun;
 
@@ -112,6 +113,8 @@ pub struct Tones {
     busy: Arc<[Arc<Prompt>]>,
 }
 
+/// A packet of Opus with so few octets is one of DTX: the peer is silent.
+const SILENCE: usize = 2;
 /// No packet of audio is longer.
 const LONGEST: usize = 2048;
 
@@ -131,6 +134,8 @@ struct Leg {
     tap: Option<usize>,
     /// Mixes and recorders that hear the tap.
     tapped_by: u32,
+    /// What it hears while the one it hears is silent, and it cannot be told of that.
+    lull: Lull,
     ticking: Ticking,
 }
 
@@ -172,6 +177,7 @@ struct Tap {
     frame: [i16; FRAME],
     /// Of the frame: what came, or what was made up for it.
     heard: jitter::Heard,
+    lull: Lull,
 }
 
 /// How much there is of each thing in a bay.
@@ -515,6 +521,7 @@ impl Bay {
             detector: None,
             tap: None,
             tapped_by: 0,
+            lull: Lull::new(self.mint.u32()),
             ticking: Ticking::Unlisted,
         });
         if self.due.len() <= slot {
@@ -594,7 +601,7 @@ impl Bay {
             (Hearing::Mix(..), _) => true,
             (Hearing::Leg, [Wired::Leg(source)]) => {
                 let theirs = self.legs[*source].endpoint.plan().codec;
-                interpreting(theirs, leg.endpoint.plan()).is_some()
+                interpreting(theirs, leg.endpoint.plan()).is_some() || leg.lull.is_known()
             }
             _ => false,
         };
@@ -725,6 +732,7 @@ impl Bay {
     fn unhook(&mut self, slot: usize) {
         let leg = &mut self.legs[slot];
         let hearing = std::mem::replace(&mut leg.hearing, Hearing::Nothing);
+        leg.lull.forget();
         leg.endpoint.cut();
         leg.endpoint.rest();
         for wired in std::mem::take(&mut leg.wired) {
@@ -759,7 +767,7 @@ impl Bay {
     fn tap(&mut self, slot: usize) -> usize {
         let leg = &mut self.legs[slot];
         leg.tapped_by += 1;
-        *leg.tap.get_or_insert_with(|| self.taps.insert(Tap::default()))
+        *leg.tap.get_or_insert_with(|| self.taps.insert(Tap::new(self.mint.u32())))
     }
 
     fn untap(&mut self, slot: usize) {
@@ -791,7 +799,7 @@ impl Bay {
 
     /// A leg's packet is heard by whom it concerns.
     fn hear(&mut self, now: Mono, slot: usize, incoming: &Incoming, buffer: &mut [u8], wire: &mut impl Wire) {
-        let Incoming { kind, header, payload, arrival, .. } = incoming;
+        let Incoming { kind, header, payload, arrival, anew } = incoming;
         if matches!(kind, Kind::Event | Kind::EventAside) {
             self.rouse(now);
             // However late or doubled: the receiver knows each key by itself.
@@ -810,8 +818,16 @@ impl Bay {
         if matches!(arrival, Arrival::Duplicate | Arrival::Astray) || payload.is_empty() {
             return;
         }
-        if *kind == Kind::Audio {
-            self.decode(now, slot, incoming, &buffer[payload.clone()], wire);
+        if *anew {
+            self.forget_sender(slot);
+        }
+        match kind {
+            Kind::Audio => self.decode(now, slot, incoming, &buffer[payload.clone()], wire),
+            Kind::Noise => {
+                let payload = payload.clone();
+                self.hush(now, slot, header, &buffer[payload]);
+            }
+            Kind::Event | Kind::EventAside => self.end_lulls(slot, header.timestamp),
         }
         if !self.legs[slot].relays.is_empty() {
             self.relay(now, slot, incoming, buffer, wire);
@@ -832,14 +848,15 @@ impl Bay {
 
     /// Makes sound of a packet for whoever needs it as such.
     fn decode(&mut self, now: Mono, slot: usize, incoming: &Incoming, octets: &[u8], wire: &mut impl Wire) {
-        let Incoming { header, anew, .. } = incoming;
+        let Incoming { header, .. } = incoming;
         let codec = self.legs[slot].endpoint.plan().codec;
         let clock = self.clock(now);
+        let described = codec == Codec::Opus && octets.len() <= SILENCE;
+        if !described {
+            self.end_lulls(slot, header.timestamp);
+        }
         if let Some(tap) = self.legs[slot].tap {
             let buffer = &mut self.taps[tap].buffer;
-            if *anew {
-                buffer.clear();
-            }
             // What needs no memory is put in its place however late it comes.
             let mut samples = [0; LONGEST];
             let samples = &mut samples[..octets.len().min(LONGEST)];
@@ -859,32 +876,116 @@ impl Bay {
             }
             let place = &mut self.legs[slot].ears[rate as usize];
             let Some(mut ear) = place.take().or_else(|| Ear::new(codec, rate)) else { continue };
-            if *anew {
-                ear.forget();
-            }
-            if let Some(heard) = ear.hear(header, octets) {
-                if let Some(tap) = need.tap {
-                    self.taps[tap].buffer.insert(heard.start, heard.samples);
-                }
-                let id = self.legs[slot].endpoint.leg();
-                if let Some(detector) = self.legs[slot].detector.as_mut().filter(|_| need.keys) {
-                    if heard.after == After::Pause {
-                        // 40 ms of silence: whatever key was held was let go.
-                        let _ = (detector.hear(&[0; FRAME]), detector.hear(&[0; FRAME]));
-                    }
-                    for frame in heard.samples.chunks(FRAME) {
-                        self.events.extend(detector.hear(frame).map(|key| Event::Digit { leg: id, key }));
-                    }
-                }
-                for n in 0..self.legs[slot].relays.len() {
-                    let listener = self.legs[slot].relays[n];
-                    let listener = &mut self.legs[listener].endpoint;
-                    if interpreting(codec, listener.plan()) == Some(rate) {
-                        listener.interpret(clock, slot, rate, (heard.start, heard.samples), wire);
-                    }
-                }
+            match ear.hear(header, octets) {
+                Some(heard) if described => self.describe(now, slot, (need, rate), &heard, header),
+                Some(heard) => self.spread(clock, slot, (need, rate), &heard, wire),
+                None => {}
             }
             self.legs[slot].ears[rate as usize] = Some(ear);
+        }
+    }
+
+    /// A leg is silent from then on: whoever cannot be told so hears how that sounds.
+    fn hush(&mut self, now: Mono, slot: usize, header: &Header, payload: &[u8]) {
+        let leg = &self.legs[slot];
+        let codec = leg.endpoint.plan().codec;
+        let from = Scale::of(codec).down(header.timestamp);
+        if let Some(tap) = leg.tap {
+            self.taps[tap].lull.heed(from, Rate::Narrow, payload);
+        }
+        for n in 0..self.legs[slot].relays.len() {
+            let listener = self.legs[slot].relays[n];
+            let plan = self.legs[listener].endpoint.plan();
+            match (interpreting(codec, plan), plan.noise) {
+                (None, Some(_)) => {}
+                (rate, _) => self.hush_one(now, listener, from, rate.unwrap_or(Rate::Narrow), payload),
+            }
+        }
+    }
+
+    fn hush_one(&mut self, now: Mono, listener: usize, from: u32, rate: Rate, payload: &[u8]) {
+        self.rouse(now);
+        self.legs[listener].lull.heed(from, rate, payload);
+        self.list(listener);
+    }
+
+    /// A leg said something then: nobody hears its silence any more.
+    fn end_lulls(&mut self, slot: usize, timestamp: u32) {
+        let at = Scale::of(self.legs[slot].endpoint.plan().codec).down(timestamp);
+        for n in 0..self.legs[slot].relays.len() {
+            let listener = self.legs[slot].relays[n];
+            let listener = &mut self.legs[listener];
+            if listener.lull.end(at) {
+                listener.endpoint.cut();
+            }
+        }
+    }
+
+    /// Nothing that was heard of a leg's sender holds for the next.
+    fn forget_sender(&mut self, slot: usize) {
+        let leg = &mut self.legs[slot];
+        leg.ears.iter_mut().flatten().for_each(|ear| ear.forget());
+        if let Some(tap) = leg.tap {
+            self.taps[tap].clear();
+        }
+        for n in 0..self.legs[slot].relays.len() {
+            let listener = self.legs[slot].relays[n];
+            self.legs[listener].lull.forget();
+        }
+    }
+
+    /// What a leg said is heard at this rate by whoever needs it.
+    fn spread(
+        &mut self,
+        clock: u64,
+        slot: usize,
+        (need, rate): (Need, Rate),
+        heard: &Heard<'_>,
+        wire: &mut impl Wire,
+    ) {
+        if let Some(tap) = need.tap {
+            self.taps[tap].buffer.insert(heard.start, heard.samples);
+        }
+        let id = self.legs[slot].endpoint.leg();
+        if let Some(detector) = self.legs[slot].detector.as_mut().filter(|_| need.keys) {
+            if heard.after == After::Pause {
+                // 40 ms of silence: whatever key was held was let go.
+                let _ = (detector.hear(&[0; FRAME]), detector.hear(&[0; FRAME]));
+            }
+            for frame in heard.samples.chunks(FRAME) {
+                self.events.extend(detector.hear(frame).map(|key| Event::Digit { leg: id, key }));
+            }
+        }
+        let codec = self.legs[slot].endpoint.plan().codec;
+        for n in 0..self.legs[slot].relays.len() {
+            let listener = self.legs[slot].relays[n];
+            let listener = &mut self.legs[listener].endpoint;
+            if interpreting(codec, listener.plan()) == Some(rate) {
+                listener.interpret(clock, slot, rate, (heard.start, heard.samples), wire);
+            }
+        }
+    }
+
+    /// A leg is silent, and this is how its decoder thinks that sounds.
+    fn describe(
+        &mut self,
+        now: Mono,
+        slot: usize,
+        (need, rate): (Need, Rate),
+        heard: &Heard<'_>,
+        header: &Header,
+    ) {
+        let payload = lull::described(heard.samples);
+        if let Some(tap) = need.tap {
+            self.taps[tap].lull.heed(heard.start, Rate::Narrow, &payload);
+        }
+        let codec = self.legs[slot].endpoint.plan().codec;
+        let from = Scale::of(codec).down(header.timestamp);
+        for n in 0..self.legs[slot].relays.len() {
+            let listener = self.legs[slot].relays[n];
+            if interpreting(codec, self.legs[listener].endpoint.plan()) == Some(rate) {
+                self.hush_one(now, listener, from, rate, &payload);
+            }
         }
     }
 
@@ -943,7 +1044,7 @@ impl Bay {
     /// One tick.
     fn frame(&mut self, tick: u64, pace: Pace, wire: &mut impl Wire, tape: &mut impl Tape) {
         for tap in self.taps.iter_mut() {
-            tap.heard = tap.buffer.read(&mut tap.frame);
+            tap.read();
         }
         if pace == Pace::Full {
             self.make_sound(tick, wire);
@@ -1000,7 +1101,8 @@ impl Bay {
             let (players, taps, over) = (&mut self.players, &self.taps, &mut self.over);
             let codec = leg.endpoint.plan().codec;
             match &mut leg.hearing {
-                Hearing::Nothing | Hearing::Leg => {}
+                Hearing::Nothing => {}
+                Hearing::Leg => leg.endpoint.hum(clock, &mut leg.lull, wire),
                 Hearing::Player(player) => {
                     let sound =
                         play(*player, players, over, tick, codec).map_or(Sound::Nothing, Sound::Encoded);
@@ -1114,12 +1216,35 @@ impl Leg {
     }
 
     fn needs_ticks(&self) -> bool {
-        self.endpoint.is_pressing() || !matches!(self.hearing, Hearing::Nothing | Hearing::Leg)
+        let made = !matches!(self.hearing, Hearing::Nothing | Hearing::Leg);
+        made || self.lull.is_on() || self.endpoint.is_pressing()
     }
 }
 
-impl Default for Tap {
-    fn default() -> Self {
-        Self { buffer: jitter::Buffer::default(), frame: [0; FRAME], heard: jitter::Heard::Silence }
+impl Tap {
+    /// `seed` of the mint's, for noise.
+    fn new(seed: u32) -> Self {
+        Self {
+            buffer: jitter::Buffer::default(),
+            frame: [0; FRAME],
+            heard: jitter::Heard::Silence,
+            lull: Lull::new(seed),
+        }
+    }
+
+    /// The frame of a tick: what came, and where the peer is silent, how that sounds.
+    fn read(&mut self) {
+        self.heard = self.buffer.read(&mut self.frame);
+        let whole = self.heard == jitter::Heard::Sound { came: FRAME };
+        let completed = self.lull.complete(self.buffer.position(), whole, &mut self.frame);
+        if completed && self.heard == jitter::Heard::Silence {
+            self.heard = jitter::Heard::Concealed;
+        }
+    }
+
+    /// Another sender begins.
+    fn clear(&mut self) {
+        self.buffer.clear();
+        self.lull.forget();
     }
 }

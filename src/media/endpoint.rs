@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::dtls::Certificate;
 use super::ice::{Lapse, Outcome, REPLY};
+use super::lull::Lull;
 use super::mouth::{self, Mouth};
 use super::reports::Reports;
 use super::stream::{Kind, Passing, Scale, Stream};
@@ -465,6 +466,23 @@ impl Endpoint {
             }
             Sound::Nothing => self.flush(wire),
         }
+    }
+
+    /// Noise in the pause of whom this leg hears, as soon as what was said is over.
+    pub fn hum(&mut self, clock: u64, lull: &mut Lull, wire: &mut impl Wire) {
+        let mut samples = [0; 2 * FRAME];
+        let Some((rate, frame)) = lull.frame(&mut samples) else { return };
+        if !self.is_open() {
+            return self.cut();
+        }
+        if !self.stream.settle(clock) {
+            return;
+        }
+        let Some(mut mouth) = self.mouth_for(rate) else { return };
+        let mut octets = [0; mouth::LONGEST];
+        let length = mouth.say_frame(frame, &mut octets);
+        self.mouth = Some(mouth);
+        self.stage(clock, &octets[..length], wire);
     }
 
     /// A frame of 20 ms, due at `clock`, goes when it fills a packet.

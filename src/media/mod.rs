@@ -13,6 +13,7 @@ pub mod dtls;
 mod ear;
 mod endpoint;
 pub mod ice;
+mod lull;
 mod mouth;
 mod patch;
 pub mod plan;

@@ -96,8 +96,8 @@ impl Mouth {
         }
     }
 
-    /// A frame by our own clock.
-    pub fn say_frame(&mut self, samples: &[i16; FRAME], octets: &mut [u8; LONGEST]) -> usize {
+    /// A frame by our own clock, at the rate it is for.
+    pub fn say_frame(&mut self, samples: &[i16], octets: &mut [u8; LONGEST]) -> usize {
         self.cut();
         self.encoder.encode(samples, octets)
     }

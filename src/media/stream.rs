@@ -29,8 +29,10 @@ pub(super) struct Stream {
     scale: Scale,
     /// Sequence number of the newest packet.
     last: u16,
-    /// Timestamp at clock zero. Moves forward only.
+    /// Timestamp at clock zero. Moves forward where sound overlaps, and back in a pause.
     base: u32,
+    /// By how much the line is ahead of the clock.
+    lead: u32,
     /// Timestamp after the newest packet.
     end: u32,
     next: Spurt,
@@ -124,6 +126,7 @@ impl Stream {
             scale,
             last: sequence,
             base: timestamp,
+            lead: 0,
             end: timestamp.wrapping_add(scale.up(clock)),
             next: Spurt::Begins,
             relayed: None,
@@ -145,6 +148,7 @@ impl Stream {
         if self.scale != scale {
             self.scale = scale;
             self.base = self.end.wrapping_sub(scale.up(clock));
+            self.lead = 0;
             self.passed = None;
             self.cut();
         }
@@ -265,8 +269,20 @@ impl Stream {
         let behind = ahead(self.timestamp(clock), self.end);
         if behind > 0 {
             self.base = self.base.wrapping_add(behind as u32);
+            self.lead = self.lead.saturating_add(behind as u32);
         }
         self.timestamp(clock)
+    }
+
+    /// Whether what went is over by now. If so the line falls back to the clock, as far as that is
+    /// free: who fills every pause would else send more than there is time, and the peer's buffer
+    /// would grow with each.
+    pub fn settle(&mut self, clock: u64) -> bool {
+        let free = ahead(self.end, self.timestamp(clock));
+        let back = self.lead.min(free.max(0) as u32);
+        self.base = self.base.wrapping_sub(back);
+        self.lead -= back;
+        free >= 0
     }
 
     fn advance(&mut self, timestamp: u32, span: u32) {
