@@ -53,7 +53,8 @@ pub struct Settings {
     /// From a leg's end until its port may be another's.
     pub rest: Duration,
     pub recordings: Shelf,
-    /// Blocks of 20 ms of one recording that may wait for the disk, a shard. 664 bytes each.
+    /// Blocks of 20 ms of one recording that may wait for the disk, a shard: with their places in
+    /// the rings 760 octets each. Of 8192 that is 6 MB, and 1.6 s of a hundred recordings.
     pub tape: usize,
     /// Of SCHED_RR, 1 to 99, where the system permits it.
     pub priority: u8,

@@ -3,11 +3,14 @@
 //! A media thread never waits for the disk. Its blocks of sound are made ahead, go to the writer
 //! full and come back empty; when none is left the sound is lost, counted, and made up for with
 //! silence, so that what follows stands where it belongs. The writer codes, and writes at least once a
-//! second: a killed process loses no more. A file is called `NAME.part` until it is whole and on
-//! the disk; [`mend`] makes whole what an earlier run left.
+//! second: a killed process loses no more. It does not wait until a recording that ended is safe,
+//! which another thread sees to (`tape/end.rs`). A file is called `NAME.part` until it is whole and
+//! on the disk; [`mend`] makes whole what an earlier run left.
 //!
 //! A disk that refuses spoils the recordings of that time and no call. It is an alarm ([`Alarms`]),
 //! as is one that is nearly full, and the next recording tries again.
+
+mod end;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{CString, OsStr};
@@ -19,10 +22,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use self::end::{End, Finisher, Settle, Spool, settle};
 use super::{Counts, Report};
 use crate::audio::ogg;
 use crate::audio::wav::{self, Length};
@@ -203,27 +208,29 @@ pub(super) struct Writer {
     shelf: Shelf,
     outlet: Outlet,
     reels: BTreeMap<RecordingId, Option<Reel>>,
-    untold: VecDeque<Report>,
-    reports: mpsc::Sender<Report>,
+    /// To the thread that makes them safe.
+    ends: SyncSender<End>,
+    finisher: Option<JoinHandle<()>>,
     alarms: Arc<Alarms>,
-    /// Blocks lost when the operator was last told.
-    known_lost: u64,
+    losses: Losses,
+}
+
+/// What the operator was told of lost sound.
+#[derive(Debug, Default)]
+struct Losses {
+    told: u64,
+    at: Option<Instant>,
 }
 
 /// One recording's file.
 #[derive(Debug)]
 struct Reel {
-    file: File,
-    /// Its name until it is whole, and then.
-    part: PathBuf,
-    path: PathBuf,
+    spool: Spool,
     coding: Coding,
     /// Coded, and not yet written.
     buffer: Vec<u8>,
     /// Frames coded.
     at: u64,
-    /// Octets that the file surely has.
-    written: u64,
 }
 
 #[derive(Debug)]
@@ -240,28 +247,40 @@ const WAV_HEADER: u64 = 44;
 const NAP: Duration = Duration::from_millis(50);
 /// Naps from one look at the free space to the next: 5 s.
 const NAPS: u32 = 100;
+/// From one word on lost sound to the next.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Writer {
-    /// Makes the folder if it is not there.
+    /// Makes the folder if it is not there, and begins the thread that ends recordings.
     pub fn new(
         shelf: Shelf,
         outlet: Outlet,
         reports: mpsc::Sender<Report>,
         alarms: Arc<Alarms>,
     ) -> io::Result<Self> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&shelf.folder)?;
-        Ok(Self {
-            shelf,
-            outlet,
-            reels: BTreeMap::new(),
-            untold: VecDeque::new(),
-            reports,
-            alarms,
-            known_lost: 0,
-        })
+        let (mut writer, finisher) = Self::beside(shelf, outlet, reports, alarms, Box::new(settle))?;
+        let thread = thread::Builder::new().name("recordings-end".into()).spawn(|| finisher.run())?;
+        writer.finisher = Some(thread);
+        Ok(writer)
     }
 
-    /// Until the media thread is gone; then ends what is still being recorded.
+    /// A writer and who ends its recordings, on whichever thread.
+    fn beside(
+        shelf: Shelf,
+        outlet: Outlet,
+        reports: mpsc::Sender<Report>,
+        alarms: Arc<Alarms>,
+        settle: Settle,
+    ) -> io::Result<(Self, Finisher)> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&shelf.folder)?;
+        let (ends, ended) = sync_channel(end::WAITING);
+        let finisher = Finisher::new(ended, settle, reports, Arc::clone(&alarms));
+        let (reels, losses) = (BTreeMap::new(), Losses::default());
+        Ok((Self { shelf, outlet, reels, ends, finisher: None, alarms, losses }, finisher))
+    }
+
+    /// Until the media thread is gone; then ends what is still being recorded, and waits until it is
+    /// safe.
     pub fn run(mut self) {
         let mut naps = 0;
         loop {
@@ -278,7 +297,11 @@ impl Writer {
         for recording in cut_short {
             self.finish(recording, Place::NOWHERE);
         }
-        self.tell();
+        let Self { ends, finisher, .. } = self;
+        drop(ends);
+        if finisher.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("recordings are left as they are until the next start");
+        }
     }
 
     /// Writes what has come since.
@@ -295,14 +318,9 @@ impl Writer {
                 Err(TryRecvError::Disconnected) => break Turn::Over,
             }
         };
-        let lost = self.outlet.counts.unrecorded();
-        if lost > self.known_lost {
-            if self.known_lost == 0 {
-                tracing::error!(blocks = lost, "recordings lose sound: the disk is too slow");
-            }
-            self.known_lost = lost;
+        if let Some(blocks) = self.losses.news(Instant::now(), self.outlet.counts.unrecorded()) {
+            tracing::error!(blocks, "recordings lose sound: the disk is too slow");
         }
-        self.tell();
         turn
     }
 
@@ -317,9 +335,16 @@ impl Writer {
     fn finish(&mut self, recording: RecordingId, end: Place) {
         self.reel(recording, end.contact, |reel| reel.finish(end.at));
         if let Some(Some(reel)) = self.reels.remove(&recording) {
-            self.alarms.saved();
             let length = Duration::from_micros(reel.at * 125);
-            self.untold.push_back(Report::Saved { recording, path: reel.path, length });
+            self.end(End::Whole { recording, length, spool: reel.spool });
+        }
+    }
+
+    /// Waits only if very many wait for the disk already: to hold more files open would end in
+    /// holding none.
+    fn end(&self, end: End) {
+        if self.ends.send(end).is_err() {
+            tracing::error!("a recording is left as it is until the next start");
         }
     }
 
@@ -349,18 +374,19 @@ impl Writer {
         };
         if let Err(error) = acted {
             self.alarms.refused(&error);
-            let length = reel.take().map_or(Duration::ZERO, Reel::salvage);
-            self.untold.push_back(Report::Spoiled { recording, error: error.kind(), length });
+            let spool = reel.take().map(|reel| reel.spool);
+            self.end(End::Cut { recording, error: error.kind(), spool });
         }
     }
+}
 
-    fn tell(&mut self) {
-        while let Some(report) = self.untold.pop_front() {
-            if let Err(mpsc::error::TrySendError::Full(report)) = self.reports.try_send(report) {
-                self.untold.push_front(report);
-                break;
-            }
-        }
+impl Losses {
+    /// How many blocks to tell of, if it is time to. So many were lost in all.
+    fn news(&mut self, now: Instant, lost: u64) -> Option<u64> {
+        let is_time = self.at.is_none_or(|at| now.saturating_duration_since(at) >= PATIENCE);
+        let blocks = lost.checked_sub(self.told).filter(|blocks| *blocks > 0 && is_time)?;
+        (self.told, self.at) = (lost, Some(now));
+        Some(blocks)
     }
 }
 
@@ -395,21 +421,22 @@ impl Reel {
                 path.set_file_name(format!("{stem}-{nth}.{}", shelf.format.extension()));
             }
             let part = part_of(&path);
-            // Whatever was recorded under that number before is not written over.
-            let error = if path.exists() {
-                io::ErrorKind::AlreadyExists.into()
-            } else {
-                match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&part) {
-                    Ok(file) => break (path, part, file),
-                    Err(error) => error,
+            // Whatever was recorded under that number before is not written over. First the part: the
+            // other thread may give its file the name between two looks.
+            let error = match create(&part) {
+                Ok(_) if path.exists() => {
+                    std::fs::remove_file(&part)?;
+                    io::ErrorKind::AlreadyExists.into()
                 }
+                Ok(file) => break (path, part, file),
+                Err(error) => error,
             };
             if error.kind() != io::ErrorKind::AlreadyExists || nth == 100 {
                 return Err(error);
             }
             nth += 1;
         };
-        Ok(Self { file, part, path, coding, buffer, at: 0, written: 0 })
+        Ok(Self { spool: Spool { file, part, path, written: 0 }, coding, buffer, at: 0 })
     }
 
     fn write(&mut self, position: u64, sound: &[i16]) -> io::Result<()> {
@@ -443,14 +470,14 @@ impl Reel {
 
     fn flush(&mut self) -> io::Result<()> {
         let octets = self.buffer.len() as u64;
-        let written = self.file.write_all(&self.buffer);
+        let written = self.spool.file.write_all(&self.buffer);
         self.buffer.clear();
         written?;
-        self.written += octets;
+        self.spool.written += octets;
         Ok(())
     }
 
-    /// `end` in frames, if it is later than what came.
+    /// `end` in frames, if it is later than what came. All is written then, and may not be safe.
     fn finish(&mut self, end: u64) -> io::Result<()> {
         self.pad(end)?;
         if let Coding::Opus(stereo) = &mut self.coding {
@@ -458,28 +485,15 @@ impl Reel {
         }
         self.flush()?;
         if matches!(self.coding, Coding::Wav) {
-            self.file.seek(SeekFrom::Start(0))?;
-            self.file.write_all(&wav::stereo_header(Length::Octets(4 * self.at)))?;
+            self.spool.file.seek(SeekFrom::Start(0))?;
+            self.spool.file.write_all(&wav::stereo_header(Length::Octets(4 * self.at)))?;
         }
-        settle(&self.file, &self.part, &self.path)
+        Ok(())
     }
+}
 
-    /// Keeps what the disk took before it refused. How long that is; none is no file.
-    fn salvage(self) -> Duration {
-        let Self { mut file, part, path, written, .. } = self;
-        let kept = file.set_len(written).and_then(|()| make_whole(&mut file, &path)).and_then(|length| {
-            if length.is_zero() {
-                std::fs::remove_file(&part)?;
-            } else {
-                settle(&file, &part, &path)?;
-            }
-            Ok(length)
-        });
-        kept.unwrap_or_else(|error| {
-            tracing::warn!(file = %part.display(), %error, "left as it is until the next start");
-            Duration::ZERO
-        })
-    }
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// `NAME` to `NAME.part`.
@@ -487,13 +501,6 @@ fn part_of(path: &Path) -> PathBuf {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     part.into()
-}
-
-/// On the disk, and only then by its own name.
-fn settle(file: &File, part: &Path, path: &Path) -> io::Result<()> {
-    file.sync_all()?;
-    std::fs::rename(part, path)?;
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 /// Cuts a file to what can be played of it, and says so in its header. How long that is.
@@ -578,19 +585,27 @@ mod tests {
     struct Scene {
         feed: Feed,
         writer: Writer,
+        finisher: Finisher,
         told: mpsc::Receiver<Report>,
-        folder: PathBuf,
+        folder: Folder,
     }
+
+    /// Goes when it is no longer needed.
+    struct Folder(PathBuf);
 
     impl Scene {
         fn new(name: &str, blocks: usize, format: Format) -> Self {
+            Self::on(name, blocks, format, Box::new(settle))
+        }
+
+        fn on(name: &str, blocks: usize, format: Format, disk: Settle) -> Self {
             let folder = std::env::temp_dir().join(format!("baton-tape-{name}-{}", std::process::id()));
             let _ = std::fs::remove_dir_all(&folder);
             let (feed, outlet) = ring(blocks, Arc::default());
             let (reports, told) = mpsc::channel(16);
             let shelf = Shelf { folder: folder.clone(), format, floor: 0 };
-            let writer = Writer::new(shelf, outlet, reports, Arc::default()).unwrap();
-            Self { feed, writer, told, folder }
+            let (writer, finisher) = Writer::beside(shelf, outlet, reports, Arc::default(), disk).unwrap();
+            Self { feed, writer, finisher, told, folder: Folder(folder) }
         }
 
         fn record(&mut self, blocks: usize) {
@@ -602,7 +617,12 @@ mod tests {
 
         fn finish(&mut self) {
             self.feed.finish(ONE);
+            self.turn();
+        }
+
+        fn turn(&mut self) {
             self.writer.turn();
+            self.finisher.catch_up();
         }
 
         fn octets(&self, file: &str) -> Vec<u8> {
@@ -624,6 +644,7 @@ mod tests {
         }
 
         fn spoiled(&mut self) -> (io::ErrorKind, Duration) {
+            self.finisher.catch_up();
             match self.told.try_recv().unwrap() {
                 Report::Spoiled { recording: ONE, error, length } => (error, length),
                 other => panic!("{other:?}"),
@@ -631,21 +652,34 @@ mod tests {
         }
 
         fn files(&self) -> Vec<String> {
-            let files = std::fs::read_dir(&self.folder).unwrap();
+            let files = std::fs::read_dir(&*self.folder).unwrap();
             files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
         }
 
         /// From now on the disk of the recording under way takes nothing.
         fn fill_disk(&mut self) {
             let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-            self.writer.reels.get_mut(&ONE).unwrap().as_mut().unwrap().file = full;
+            self.writer.reels.get_mut(&ONE).unwrap().as_mut().unwrap().spool.file = full;
         }
     }
 
-    impl Drop for Scene {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.folder);
+    impl std::ops::Deref for Folder {
+        type Target = Path;
+
+        fn deref(&self) -> &Path {
+            &self.0
         }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn salvage(reel: Reel) -> Duration {
+        let mut settle: Settle = Box::new(settle);
+        reel.spool.salvage(&mut settle)
     }
 
     fn wav() -> String {
@@ -721,14 +755,17 @@ mod tests {
         for n in 0..1500 {
             scene.feed.finish(RecordingId(n));
         }
-        scene.writer.turn();
-        scene.feed.flush();
-        while scene.told.try_recv().is_ok() {}
-        for _ in 0..200 {
-            scene.writer.turn();
-            while scene.told.try_recv().is_ok() {}
+        let Scene { mut feed, writer, finisher, mut told, folder } = scene;
+        let threads = [thread::spawn(|| writer.run()), thread::spawn(|| finisher.run())];
+        let mut saved = 0;
+        while saved < 1500 {
+            feed.flush();
+            told.blocking_recv().unwrap();
+            saved += 1;
         }
-        assert_eq!(scene.files().len(), 1500);
+        drop(feed);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        assert_eq!(std::fs::read_dir(&*folder).unwrap().count(), 1500);
     }
 
     #[test]
@@ -745,7 +782,7 @@ mod tests {
     #[test]
     fn a_disk_that_refuses_spoils_one_recording_says_so_once_and_is_an_alarm_until_it_does_not() {
         let mut scene = Scene::new("refuse", 8, Format::Wav);
-        std::fs::remove_dir_all(&scene.folder).unwrap();
+        std::fs::remove_dir_all(&*scene.folder).unwrap();
         scene.record(3);
         scene.finish();
         assert_eq!(scene.spoiled(), (io::ErrorKind::NotFound, Duration::ZERO));
@@ -753,7 +790,7 @@ mod tests {
         let alarms = scene.writer.alarms.clone();
         assert_eq!((alarms.spoiled(), alarms.is_refusing()), (1, true));
 
-        std::fs::create_dir(&scene.folder).unwrap();
+        std::fs::create_dir(&*scene.folder).unwrap();
         scene.record(3);
         scene.finish();
         assert_eq!(scene.saved().1, Duration::from_millis(60));
@@ -779,12 +816,12 @@ mod tests {
             let mut scene = Scene::new(&format!("salvage-{format:?}"), 8, format);
             scene.record(70);
             let reel = scene.writer.reels.remove(&ONE).unwrap().unwrap();
-            assert!(reel.salvage().as_millis().abs_diff(kept) < 25);
+            assert!(salvage(reel).as_millis().abs_diff(kept) < 25);
             assert_eq!(scene.files(), [name]);
         }
         let mut scene = Scene::new("salvage-none", 8, Format::Opus);
         scene.record(1);
-        scene.writer.reels.remove(&ONE).unwrap().unwrap().salvage();
+        salvage(scene.writer.reels.remove(&ONE).unwrap().unwrap());
         assert!(scene.files().is_empty());
     }
 
@@ -818,8 +855,78 @@ mod tests {
         let (reports, shelf) = (mpsc::channel(1).0, scene.writer.shelf.clone());
         let other = Writer::new(shelf, outlet, reports, Arc::default()).unwrap();
         std::mem::replace(&mut scene.writer, other).run();
+        scene.finisher.catch_up();
         assert_eq!(scene.saved(), (wav(), Duration::from_millis(20)));
         assert_eq!(scene.sound(&wav()), vec![1000; FRAME]);
+    }
+
+    /// A disk on which nothing becomes safe before it is told so, one file at a time.
+    fn slow_disk() -> (SyncSender<()>, Settle) {
+        let (say, said) = sync_channel::<()>(0);
+        let slow: Settle = Box::new(move |file, part, path| {
+            said.recv().expect("the test says so");
+            settle(file, part, path)
+        });
+        (say, slow)
+    }
+
+    #[test]
+    fn while_ended_recordings_wait_for_the_disk_another_is_written_and_none_is_said_to_be_safe() {
+        let (say, disk) = slow_disk();
+        let Scene { mut feed, mut writer, finisher, mut told, folder } =
+            Scene::on("ends-slowly", 8, Format::Wav, disk);
+        let finisher = thread::spawn(|| finisher.run());
+        for n in 2..12 {
+            feed.write(RecordingId(n), &SOUND);
+            feed.finish(RecordingId(n));
+            writer.turn();
+        }
+        for _ in 0..100 {
+            feed.write(ONE, &SOUND);
+            writer.turn();
+        }
+        assert_eq!(feed.counts.unrecorded(), 0);
+        assert!(told.try_recv().is_err());
+        let part = std::fs::metadata(folder.join(wav() + ".part")).unwrap();
+        assert!(part.len() > 32_000, "{}", part.len());
+        for n in 2..12 {
+            say.send(()).unwrap();
+            let Some(Report::Saved { recording, path, .. }) = told.blocking_recv() else { panic!() };
+            assert_eq!((recording, path.exists()), (RecordingId(n), true));
+        }
+        // What is under way when all ends is made safe too.
+        drop(feed);
+        let writer = thread::spawn(|| writer.run());
+        say.send(()).unwrap();
+        writer.join().unwrap();
+        finisher.join().unwrap();
+        let Some(Report::Saved { recording: ONE, length, .. }) = told.blocking_recv() else { panic!() };
+        assert_eq!(length, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn lost_sound_is_told_of_once_a_minute_with_what_was_lost_since() {
+        let start = Instant::now();
+        let mut losses = Losses::default();
+        for (second, lost, told) in [
+            (0, 0, None),
+            (1, 3, Some(3)),
+            (2, 5, None),
+            (60, 9, None),
+            (61, 9, Some(6)),
+            (200, 9, None),
+            (201, 10, Some(1)),
+        ] {
+            assert_eq!(losses.news(start + Duration::from_secs(second), lost), told, "{second}");
+        }
+    }
+
+    /// As [`super::super::Settings::tape`] says.
+    #[test]
+    fn a_block_that_waits_takes_760_octets() {
+        let places = size_of::<Item>() + size_of::<Box<Block>>() + 2 * size_of::<usize>();
+        let block = size_of::<Block>() + places;
+        assert_eq!(block, 760);
     }
 
     #[test]
