@@ -7,12 +7,10 @@
 
 use crate::base::Codec;
 use crate::rtp::packet::Header;
-use crate::rtp::{ahead, ahead_in_sequence};
+use crate::rtp::{MISORDER, ahead, ahead_in_sequence};
 
 /// A gap larger than this is a new start of the sender, not loss.
 const DROPOUT: i16 = 3000;
-/// Later than this no packet is passed on.
-const MISORDER: i16 = 100;
 /// A relayed sender's clock may stray this far from ours before it is set right: 2 s in eighths of
 /// a millisecond.
 const STRAY: i32 = 16_000;

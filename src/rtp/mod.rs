@@ -13,6 +13,10 @@ pub mod stats;
 pub mod stun;
 pub mod xr;
 
+/// A packet that comes so many or fewer behind the newest of its source is still of use; RFC 3550 §A.1
+/// calls it MAX_MISORDER. Whoever remembers what came remembers at least as many.
+pub const MISORDER: i16 = 100;
+
 /// How far `to` lies after `from` on RTP's wrapping clock; negative if before.
 pub const fn ahead(from: u32, to: u32) -> i32 {
     to.wrapping_sub(from) as i32

@@ -3,12 +3,10 @@
 //! A source here is one whose address and payload type signalling agreed, so A.1's probation of
 //! the first packets is left out: the first one is heard.
 
-use super::ahead_in_sequence;
+use super::{MISORDER, ahead_in_sequence};
 
 /// A.1: a larger gap is a new start of the sender, if the next packet confirms it.
 const MAX_DROPOUT: i16 = 3000;
-/// A.1: a packet later than this is none of this sequence.
-const MAX_MISORDER: i16 = 100;
 
 /// One source's reception, as long as its SSRC stays.
 #[derive(Clone, Debug)]
@@ -18,7 +16,7 @@ pub struct Reception {
     /// Highest sequence number, with its cycles above 16 bits.
     highest: u32,
     /// Bit n: `highest - n` came.
-    seen: u64,
+    seen: u128,
     /// Where a jump went; a successor confirms it.
     astray: Option<u16>,
     received: u64,
@@ -108,10 +106,8 @@ impl Reception {
             self.astray = None;
             return Arrival::Newest;
         }
-        if (-MAX_MISORDER..=0).contains(&step) {
-            let age = u32::from(step.unsigned_abs());
-            // Older than the window remembers: rather lost than twice.
-            let Some(bit) = 1u64.checked_shl(age) else { return Arrival::Duplicate };
+        if (-MISORDER..=0).contains(&step) {
+            let bit = 1u128 << step.unsigned_abs();
             if self.seen & bit != 0 || ahead_in_sequence(self.base as u16, sequence) < 0 && self.is_young() {
                 return Arrival::Duplicate;
             }

@@ -86,6 +86,29 @@ fn payloads(heard: Vec<Heard>) -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn how_late_a_packet_may_come_is_the_same_under_every_guard() {
+    for guard in EVERY {
+        let (mut room, mut phones) = guarded(guard, Guard::None);
+        let packets: Vec<_> = (0..=200u8).map(|n| phones[0].payload(&[n; 160], 160)).collect();
+        // Behind the newest of those before by 100, 99 and 101.
+        let late = [61, 62, 60];
+        for n in (0..=200).filter(|n| !late.contains(n)) {
+            phones[0].send(&mut room, &packets[n]);
+            room.run(20);
+            if n == 161 {
+                late.iter().for_each(|n| phones[0].send(&mut room, &packets[*n]));
+            }
+        }
+        let heard: Vec<_> = payloads(phones[1].heard(&mut room)).into_iter().map(|p| p[0]).collect();
+        assert_eq!(heard.len(), 200, "{guard:?}");
+        assert_eq!(heard[158..=161], [161, 61, 62, 162], "{guard:?}");
+        // Each once.
+        packets[100..].iter().for_each(|bytes| phones[0].send(&mut room, bytes));
+        assert!(phones[1].heard(&mut room).is_empty(), "{guard:?}");
+    }
+}
+
+#[test]
 fn every_guard_talks_with_every_other() {
     for a in EVERY {
         for b in EVERY {

@@ -87,7 +87,7 @@ impl Protector {
     /// at a time; one that made room for a newer must not come back under the same key.
     ///
     /// `None`, and nothing to send, if the octets are no RTP packet, `packet` has no room, the
-    /// sequence number was used before (or is 64 behind or before the first round, so that nobody can
+    /// sequence number was used before (or is 128 behind or before the first round, so that nobody can
     /// tell), or the key is used up.
     pub fn protect(&mut self, packet: &mut [u8], length: usize) -> Option<usize> {
         let plain = packet.get(..length)?;

@@ -4,10 +4,12 @@
 //! Spares the layer above order: packets may come late, twice and never.
 
 use super::Refusal;
-use crate::rtp::ahead_in_sequence;
+use crate::rtp::{MISORDER, ahead_in_sequence};
 
-/// How far behind the latest packet of its source one may come.
-pub const WINDOW: u64 = u64::BITS as u64;
+/// How far behind the latest packet of its source one may come: RFC 3711 §3.3.2 asks for 64 at the
+/// least, and what of it is heard, relayed and counted is of use up to [`MISORDER`].
+pub const WINDOW: u64 = u128::BITS as u64;
+const _: () = assert!(WINDOW > MISORDER as u64);
 
 /// A peer seldom has more than one; a transfer behind it may bring another.
 const SOURCES: usize = 4;
@@ -24,7 +26,7 @@ struct Source {
     ssrc: u32,
     highest: u64,
     /// Bit n: the packet `highest - n` was seen.
-    seen: u64,
+    seen: u128,
 }
 
 impl Sources {

@@ -363,7 +363,7 @@ fn oracle(suite: Suite) -> Context {
         Suite::AesCm128HmacSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
         Suite::AesCm128HmacSha1_32 => ProtectionProfile::Aes128CmHmacSha1_32,
     };
-    let (rtp, rtcp) = (srtp_replay_protection(64), srtcp_replay_protection(64));
+    let (rtp, rtcp) = (srtp_replay_protection(WINDOW as usize), srtcp_replay_protection(WINDOW as usize));
     Context::new(master.key(), master.salt(), profile, Some(rtp), Some(rtcp), crypto.crypto()).unwrap()
 }
 
