@@ -12,8 +12,8 @@ use baton::io::clock::Clock;
 use baton::io::media::{Media, Report, Settings, ShardId, Shelf};
 use baton::media::dtls::Certificate;
 use baton::media::{
-    Bay, Channel, Command, Direction, Events, FRAME, Keys, Kit, Opus, Path, Plan, Prompt, RecordingId,
-    Repeat, Rtcp, SocketId, Source, TICK, Tape, Wire,
+    Bay, Channel, Command, Direction, Events, FRAME, Keys, Kit, Metrics, Opus, Path, Plan, Prompt,
+    RecordingId, Repeat, Rtcp, SocketId, Source, TICK, Tape, Wire,
 };
 use baton::rtp::jitter;
 use baton::rtp::packet::HEADER;
@@ -258,6 +258,7 @@ fn plan(leg: u64, socket: SocketId, remote: SocketAddr, codec: Codec) -> Plan {
         path: Path::Symmetric { remote, remote_rtcp: SocketAddr::new(remote.ip(), remote.port() + 1) },
         keys: Keys::None,
         rtcp: Rtcp::Apart,
+        metrics: Metrics::Unasked,
         codec,
         payload_type: codec.payload_type(),
         payload_type_in: codec.payload_type(),
@@ -341,6 +342,7 @@ impl Room {
             path: Path::Ice { ours: answer.ice.clone(), theirs: offer.ice },
             keys: Keys::Dtls { theirs: offer.fingerprint, role: DtlsRole::Passive },
             rtcp: Rtcp::Muxed,
+            metrics: Metrics::Unasked,
             ..plan
         };
         self.tell(Command::Open { leg: LegId(leg), plan });

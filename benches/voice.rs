@@ -16,8 +16,8 @@ use baton::audio::resample::resample;
 use baton::base::{Codec, LegId, Mint, Mono, Rate};
 use baton::media::dtls::Certificate;
 use baton::media::{
-    Bay, Channel, Command, Direction, Keys, Kit, Opus, Path, Plan, RecordingId, Rtcp, SocketId, Source, TICK,
-    Tape, Wire,
+    Bay, Channel, Command, Direction, Keys, Kit, Metrics, Opus, Path, Plan, RecordingId, Rtcp, SocketId,
+    Source, TICK, Tape, Wire,
 };
 use baton::rtp::ahead;
 use baton::rtp::packet::{self, HEADER, Header};
@@ -152,6 +152,7 @@ fn plan(leg: u8, codec: Codec, redundancy: Redundancy) -> Plan {
         path: Path::Symmetric { remote, remote_rtcp: SocketAddr::new(remote.ip(), remote.port() + 1) },
         keys: Keys::None,
         rtcp: Rtcp::Apart,
+        metrics: Metrics::Unasked,
         codec,
         payload_type: codec.payload_type(),
         payload_type_in: codec.payload_type(),

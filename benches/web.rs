@@ -15,7 +15,7 @@ use baton::call::recording::Format;
 use baton::io::clock::Clock;
 use baton::io::media::{Media, Settings, ShardId, Shelf};
 use baton::media::dtls::Certificate;
-use baton::media::{Command, Direction, Events, Keys, Opus, Path, Plan, Rtcp, SocketId, Source};
+use baton::media::{Command, Direction, Events, Keys, Metrics, Opus, Path, Plan, Rtcp, SocketId, Source};
 use baton::rtp::packet::HEADER;
 use tokio::sync::mpsc;
 
@@ -333,6 +333,7 @@ fn plan(leg: u64, ours: &Description, offer: Description) -> Plan {
         path: Path::Ice { ours: ours.ice.clone(), theirs: offer.ice },
         keys: Keys::Dtls { theirs: offer.fingerprint, role: DtlsRole::Passive },
         rtcp: Rtcp::Muxed,
+        metrics: Metrics::Unasked,
         codec,
         payload_type: codec.payload_type(),
         payload_type_in: codec.payload_type(),

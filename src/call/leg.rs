@@ -199,6 +199,10 @@ impl Leg {
             path,
             keys,
             rtcp,
+            metrics: match agreed.metrics {
+                sdp::Metrics::Asked => plan::Metrics::Asked,
+                sdp::Metrics::Unasked => plan::Metrics::Unasked,
+            },
             codec: agreed.codec,
             payload_type: agreed.payload_type,
             payload_type_in: agreed.payload_type_in,

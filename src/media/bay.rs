@@ -22,6 +22,7 @@ use super::patch::Patch;
 use super::plan::Path;
 use super::player::Player;
 use super::recorder::Recorder;
+use super::reports::Listening;
 use super::slots::Slots;
 use super::stream::{Kind, Passing, Scale};
 use super::{
@@ -430,8 +431,9 @@ impl Bay {
         for slot in 0..self.due.len() {
             if self.due[slot] <= now {
                 self.lapse(now, slot, wire);
+                let listening = self.listening(slot);
                 let endpoint = &mut self.legs[slot].endpoint;
-                let told = endpoint.handle_timeout(now, clock, self.mint.u32(), wire);
+                let told = endpoint.handle_timeout(now, clock, self.mint.u32(), listening, wire);
                 self.events.extend(told.into_iter().flatten());
                 self.due[slot] = endpoint.poll_timeout();
             }
@@ -607,6 +609,19 @@ impl Bay {
         };
         if !needed && !leg.endpoint.is_pressing() {
             self.legs[slot].endpoint.rest();
+        }
+    }
+
+    /// What becomes of what comes from a leg.
+    fn listening(&self, slot: usize) -> Listening {
+        let leg = &self.legs[slot];
+        match leg.tap {
+            Some(tap) => {
+                let buffer = &self.taps[tap].buffer;
+                Listening::Buffered { delay: buffer.delay(), dropped: buffer.counts().dropped }
+            }
+            None if leg.ears.iter().any(Option::is_some) => Listening::Decoded,
+            None => Listening::Relayed,
         }
     }
 

@@ -10,10 +10,10 @@ use super::dtls::Certificate;
 use super::ice::{Lapse, Outcome, REPLY};
 use super::lull::Lull;
 use super::mouth::{self, Mouth};
-use super::reports::Reports;
+use super::reports::{Listening, Reports};
 use super::stream::{Kind, Passing, Scale, Stream};
 use super::transport::{Change, PATIENCE, ROOM, Source, Transport};
-use super::{Channel, Counts, Event, FRAME, Opus, Plan, Quality, Wire};
+use super::{Channel, Counts, Event, FRAME, Metrics, Opus, Plan, Quality, Wire};
 use crate::audio::dtmf::{self, Tones};
 use crate::audio::g711;
 use crate::audio::opus::Silence;
@@ -51,6 +51,9 @@ pub(super) struct Endpoint {
     /// Of `counts.received`: at the last report, and come after their successors since.
     received_at_report: u64,
     late: u64,
+    /// What became of what came when that was last told, and how much of it was in vain.
+    listening: Listening,
+    discarded: u64,
 }
 
 /// Whether RTP comes that should.
@@ -134,6 +137,8 @@ impl Endpoint {
             sent_at_noise: 0,
             received_at_report: 0,
             late: 0,
+            listening: Listening::Relayed,
+            discarded: 0,
             plan,
         }
     }
@@ -260,6 +265,7 @@ impl Endpoint {
 
         let changed = self.reception.as_ref().is_none_or(|r| r.ssrc() != header.ssrc);
         if changed {
+            self.discarded = 0;
             self.lost_before += self.reception.as_ref().map_or(0, Reception::lost);
         }
         let reception = match &mut self.reception {
@@ -582,11 +588,13 @@ impl Endpoint {
         now: Mono,
         clock: u64,
         chance: u32,
+        listening: Listening,
         wire: &mut impl Wire,
     ) -> [Option<Event>; 2] {
         let mut fared = None;
         if self.reports.poll_timeout() <= now {
             self.reports.schedule(now, chance);
+            self.note_listening(listening);
             let report = self.report(now, clock);
             self.send_report(&report, wire);
             fared = self.reports.take_quality(self.plan.codec);
@@ -639,7 +647,26 @@ impl Endpoint {
         Event::Closed { leg: self.leg, counts: self.counts() }
     }
 
+    /// Counts what came in vain since the last report.
+    fn note_listening(&mut self, listening: Listening) {
+        let before = std::mem::replace(&mut self.listening, listening);
+        self.discarded += match (listening, before) {
+            (Listening::Relayed, _) => 0,
+            (Listening::Decoded, _) => self.late,
+            (Listening::Buffered { dropped, .. }, before) => {
+                // Another buffer counts from zero.
+                let known = if let Listening::Buffered { dropped, .. } = before { dropped } else { 0 };
+                let scale = Scale::of(self.plan.codec);
+                let packet = scale.down(self.reception.as_ref().map_or(0, Reception::packet)).max(1);
+                dropped.checked_sub(known).unwrap_or(dropped) / u64::from(packet)
+            }
+        };
+    }
+
     fn report(&mut self, now: Mono, clock: u64) -> Compound {
+        let asked = self.reception.as_ref().filter(|_| self.plan.metrics == Metrics::Asked);
+        let metrics =
+            asked.map(|source| self.reports.metrics(&self.plan, source, &self.listening, self.discarded));
         let source = self.reception.as_mut().map(|reception| (reception.ssrc(), reception.report()));
         let came = self.counts.received - self.received_at_report;
         self.received_at_report = self.counts.received;
@@ -648,7 +675,7 @@ impl Endpoint {
             self.reports.note_reception(&self.plan, loss, late.min(255) as u8);
         }
         let ssrc = self.stream.ssrc();
-        self.reports.write(now, ssrc, self.stream.timestamp(clock), source)
+        self.reports.write(now, ssrc, self.stream.timestamp(clock), source, metrics)
     }
 
     fn send_report(&mut self, report: &Compound, wire: &mut impl Wire) {

@@ -33,7 +33,7 @@ use std::time::Duration;
 use crate::base::{Codec, Key, LegId, Mos, PlayId};
 
 pub use bay::{Bay, Channel, Kit, Load, TICK, Tape, Tones, Wire};
-pub use plan::{Direction, Events, Keys, Opus, Path, Plan, Rtcp, SocketId};
+pub use plan::{Direction, Events, Keys, Metrics, Opus, Path, Plan, Rtcp, SocketId};
 pub use prompt::Prompt;
 
 /// Samples of a tick: 20 ms at 8 kHz.

@@ -15,6 +15,7 @@ pub struct Plan {
     pub path: Path,
     pub keys: Keys,
     pub rtcp: Rtcp,
+    pub metrics: Metrics,
     pub codec: Codec,
     /// The payload type of the audio we send.
     pub payload_type: u8,
@@ -98,6 +99,14 @@ pub enum Rtcp {
     Apart,
     /// Along with RTP (RFC 5761).
     Muxed,
+}
+
+/// Whether the peer asked how it is heard (RFC 3611 §5.1, `voip-metrics`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Metrics {
+    Asked,
+    #[default]
+    Unasked,
 }
 
 impl Plan {

@@ -1,5 +1,5 @@
 //! What a leg and its peer tell each other of their packets: RTCP (RFC 3550 §6) and, of its extended
-//! reports (RFC 3611), what gives the round trip and the peer's opinion.
+//! reports (RFC 3611), what gives the round trip and the peer's opinion, and ours where it asks.
 //!
 //! Spares the endpoint the questions who was asked, who is owed an answer, and how good it all
 //! sounds. It sends nothing itself.
@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use super::{Plan, Quality, Way};
 use crate::base::{Codec, Mono, Mos};
-use crate::rtp::quality::mos;
+use crate::rtp::bursts::share;
+use crate::rtp::jitter;
+use crate::rtp::quality::{Hearing, mos};
 use crate::rtp::rtcp::{self, Block, Compound, Item, Sending};
-use crate::rtp::stats::Loss;
-use crate::rtp::xr;
+use crate::rtp::stats::{Loss, Reception};
+use crate::rtp::xr::{self, Buffer, Concealment};
 
 #[derive(Debug)]
 pub(super) struct Reports {
@@ -32,6 +34,18 @@ pub(super) struct Reports {
     /// Since the last [`Quality`].
     near: Option<Way>,
     far: Option<Way>,
+}
+
+/// What becomes of what comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Listening {
+    /// It goes on as it is, whether or not it is late.
+    #[default]
+    Relayed,
+    /// What comes after its successor comes in vain.
+    Decoded,
+    /// It waits so long, and so many eighths of a millisecond of it have been dropped.
+    Buffered { delay: Duration, dropped: u64 },
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -144,8 +158,15 @@ impl Reports {
     }
 
     /// The report that is due, on what came from `source` if anything did. `timestamp` is now, on
-    /// the RTP clock of `ssrc`.
-    pub fn write(&mut self, now: Mono, ssrc: u32, timestamp: u32, source: Option<(u32, Loss)>) -> Compound {
+    /// the RTP clock of `ssrc`; `metrics` go along.
+    pub fn write(
+        &mut self,
+        now: Mono,
+        ssrc: u32,
+        timestamp: u32,
+        source: Option<(u32, Loss)>,
+        metrics: Option<xr::Voip>,
+    ) -> Compound {
         let Sent { packets, octets } = self.sent;
         let sends = packets != self.reported;
         let sending = sends.then(|| Sending { ntp: ntp(now), timestamp, packets, octets });
@@ -166,10 +187,59 @@ impl Reports {
         // Without a sender report of ours there is none for the peer to tell the age of.
         let question = (block.is_some() && !sends).then(|| xr::Block::ReceiverTime(ntp(now)));
         let report = Compound::report(ssrc, sending, block).cname(ssrc, &self.cname);
-        match (answer, question) {
-            (Some(answer), Some(question)) => report.extended(ssrc, &[answer, question]),
-            (Some(only), None) | (None, Some(only)) => report.extended(ssrc, &[only]),
-            (None, None) => report,
+        let blocks = answer.into_iter().chain(question).chain(metrics.map(xr::Block::Voip));
+        report.extended(ssrc, blocks)
+    }
+
+    /// How `source` is heard, for a peer that asked (RFC 3611 §4.7): all that is known of it since
+    /// it began. Bursts are of losses; what is discarded behind them is a share by itself. Levels,
+    /// and the echo at our end, nobody measures here.
+    pub fn metrics(
+        &self,
+        plan: &Plan,
+        source: &Reception,
+        listening: &Listening,
+        discarded: u64,
+    ) -> xr::Voip {
+        let pattern = source.pattern();
+        let packet = unit(plan.codec) * source.packet();
+        let ours = Duration::from_millis(plan.ptime_ms.into());
+        let (loss, discard) = (source.share_lost(), share(discarded, source.received()));
+        let missing = (f32::from(loss) + f32::from(discard)) / 256.0;
+        let buffered = match listening {
+            Listening::Buffered { delay, .. } => *delay,
+            Listening::Relayed | Listening::Decoded => Duration::ZERO,
+        };
+        let delay = self.round_trip.unwrap_or_default() / 2 + buffered + packet;
+        let hearing = Hearing { codec: plan.codec, loss: missing, burst: 1.0, delay };
+        let tenths = |mos: f32| (10.0 * mos).round() as u8;
+        let (concealment, buffer, room) = match listening {
+            Listening::Relayed => (Concealment::Unspecified, Buffer::Unknown, Duration::ZERO),
+            Listening::Decoded => (Concealment::Enhanced, Buffer::Unknown, Duration::ZERO),
+            // A larger spread is followed after five packets or so.
+            Listening::Buffered { .. } => {
+                (Concealment::Enhanced, Buffer::Adaptive(3), jitter::Buffer::capacity())
+            }
+        };
+        xr::Voip {
+            ssrc: source.ssrc(),
+            loss,
+            discard,
+            burst_density: pattern.burst_density,
+            gap_density: pattern.gap_density,
+            burst_ms: millis(packet.saturating_mul(pattern.burst.min(1 << 16) as u32)),
+            gap_ms: millis(packet.saturating_mul(pattern.gap.min(1 << 16) as u32)),
+            round_trip_ms: self.round_trip.map_or(0, millis),
+            end_system_ms: millis(buffered + ours),
+            rating: Some(hearing.rating().round() as u8),
+            listening: Some(tenths(Hearing { delay: Duration::ZERO, ..hearing }.mos())),
+            conversational: Some(tenths(hearing.mos())),
+            concealment,
+            buffer,
+            buffer_nominal_ms: millis(buffered),
+            buffer_greatest_ms: millis(room),
+            buffer_limit_ms: millis(room),
+            ..xr::Voip::default()
         }
     }
 
@@ -181,6 +251,11 @@ impl Reports {
         let missing = (f32::from(loss) + f32::from(late)) / 256.0;
         Way { loss, late, jitter, mos: Mos::new(mos(plan.codec, missing, delay)) }
     }
+}
+
+/// Milliseconds, 65535 at the most.
+fn millis(span: Duration) -> u16 {
+    span.as_millis().try_into().unwrap_or(u16::MAX)
 }
 
 /// Of the RTP clock.

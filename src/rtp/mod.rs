@@ -3,6 +3,7 @@
 //! **Invariant:** nothing here knows a codec, an address or a leg. What a peer sends is read with
 //! bounds on everything; nothing is allocated per packet.
 
+pub mod bursts;
 pub mod dtmf;
 pub mod jitter;
 pub mod packet;

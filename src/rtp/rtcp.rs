@@ -98,11 +98,16 @@ impl Compound {
         self
     }
 
-    /// RFC 3611 §2: up to three blocks; any further are left out. Once a compound.
-    pub fn extended(mut self, ssrc: u32, blocks: &[xr::Block]) -> Self {
+    /// RFC 3611 §2: up to three blocks; any further are left out, and of none there is no report.
+    /// Once a compound.
+    pub fn extended(mut self, ssrc: u32, blocks: impl IntoIterator<Item = xr::Block>) -> Self {
+        let mut blocks = blocks.into_iter().take(EXTENDED).peekable();
+        if blocks.peek().is_none() {
+            return self;
+        }
         let start = self.begin(0, EXTENDED_REPORT);
         self.put(&ssrc.to_be_bytes());
-        for block in blocks.iter().take(EXTENDED) {
+        for block in blocks {
             let mut bytes = [0; xr::Block::ROOM];
             let length = block.write(&mut bytes);
             self.put(&bytes[..length]);
@@ -298,7 +303,7 @@ mod tests {
     fn an_extended_report_is_read_as_written_and_never_outgrows_its_room() {
         let blocks = [xr::Block::Voip(xr::Voip::default()); 5];
         let compound =
-            Compound::report(7, Some(SENDING), Some(BLOCK)).cname(7, &[b'x'; 16]).extended(7, &blocks).bye(7);
+            Compound::report(7, Some(SENDING), Some(BLOCK)).cname(7, &[b'x'; 16]).extended(7, blocks).bye(7);
         let items: Vec<_> = parse(compound.as_bytes()).collect();
         let [_, _, Item::Extended { ssrc: 7, blocks: read }, Item::Bye { ssrc: 7 }] = items[..] else {
             panic!("{items:?}")

@@ -3,6 +3,7 @@
 //! A source here is one whose address and payload type signalling agreed, so A.1's probation of
 //! the first packets is left out: the first one is heard.
 
+use super::bursts::{Bursts, Pattern, share};
 use super::{MISORDER, ahead_in_sequence};
 
 /// A.1: a larger gap is a new start of the sender, if the next packet confirms it.
@@ -22,7 +23,13 @@ pub struct Reception {
     received: u64,
     /// Lost before the sender began anew.
     lost_before: u64,
+    received_before: u64,
     transit: Option<u32>,
+    /// Timestamp of the newest packet, and between the last two that followed each other.
+    newest: Option<u32>,
+    step: u32,
+    /// Of what is too old to come any more.
+    bursts: Bursts,
     /// A.8: in sixteenths of a timestamp unit.
     jitter: u32,
     expected_at_report: u64,
@@ -67,7 +74,11 @@ impl Reception {
             astray: None,
             received: 0,
             lost_before: 0,
+            received_before: 0,
             transit: None,
+            newest: None,
+            step: 0,
+            bursts: Bursts::default(),
             jitter: 0,
             expected_at_report: 0,
             received_at_report: 0,
@@ -80,11 +91,17 @@ impl Reception {
 
     /// A packet came at `arrival`, in timestamp units of our own clock.
     pub fn receive(&mut self, sequence: u16, timestamp: u32, arrival: u32) -> Arrival {
+        let before = self.highest as u16;
         let verdict = self.place(sequence);
         if matches!(verdict, Arrival::Newest | Arrival::Late | Arrival::Restarted) {
             self.received += 1;
         }
         if matches!(verdict, Arrival::Newest) {
+            let step = self.newest.map_or(0, |newest| super::ahead(newest, timestamp));
+            if sequence.wrapping_sub(before) == 1 && step > 0 {
+                self.step = step.unsigned_abs();
+            }
+            self.newest = Some(timestamp);
             let transit = arrival.wrapping_sub(timestamp);
             if let Some(last) = self.transit {
                 let d = super::ahead(last, transit).unsigned_abs();
@@ -101,6 +118,7 @@ impl Reception {
     fn place(&mut self, sequence: u16) -> Arrival {
         let step = ahead_in_sequence(self.highest as u16, sequence);
         if (1..MAX_DROPOUT).contains(&step) {
+            self.retire(step as u32);
             self.highest = self.highest.wrapping_add(step as u32);
             self.seen = self.seen.checked_shl(step as u32).unwrap_or(0) | 1;
             self.astray = None;
@@ -116,12 +134,40 @@ impl Reception {
         }
         if self.astray == Some(sequence) {
             let lost = self.lost();
-            *self = Self { lost_before: lost, jitter: self.jitter, ..Self::new(self.ssrc, sequence) };
+            *self = Self {
+                lost_before: lost,
+                received_before: self.received_before + self.received,
+                bursts: std::mem::take(&mut self.bursts),
+                jitter: self.jitter,
+                ..Self::new(self.ssrc, sequence)
+            };
             self.place(sequence);
             return Arrival::Restarted;
         }
         self.astray = Some(sequence.wrapping_add(1));
         Arrival::Astray
+    }
+
+    /// So many leave the window at its old end: by now they came or never will.
+    fn retire(&mut self, step: u32) {
+        // Of what lies before the first packet nothing was expected.
+        let known = self.highest.wrapping_sub(self.base).wrapping_add(1);
+        let window = u128::BITS;
+        for age in (window.saturating_sub(step)..window).rev().filter(|age| *age < known) {
+            if self.seen >> age & 1 != 0 { self.bursts.note_received() } else { self.bursts.note_lost() }
+        }
+        // What was jumped over and never was within the window.
+        (window..step).for_each(|_| self.bursts.note_lost());
+    }
+
+    /// How losses lie together, but for the last 128 packets, of which some may still come.
+    pub fn pattern(&self) -> Pattern {
+        self.bursts.pattern()
+    }
+
+    /// How long a packet of the sender's is, in timestamp units; 0 if that never showed.
+    pub const fn packet(&self) -> u32 {
+        self.step
     }
 
     /// The base is near enough to compare with in 16 bits.
@@ -136,6 +182,16 @@ impl Reception {
     /// A.3: packets that should have come and did not.
     pub fn lost(&self) -> u64 {
         self.lost_before + self.expected().saturating_sub(self.received)
+    }
+
+    /// Packets that came, doubles aside.
+    pub const fn received(&self) -> u64 {
+        self.received_before + self.received
+    }
+
+    /// In 256ths of all packets since the beginning.
+    pub fn share_lost(&self) -> u8 {
+        share(self.lost(), self.lost() + self.received())
     }
 
     /// What to report now; the fraction counts from the last call.
@@ -208,6 +264,32 @@ mod tests {
         }
         assert_eq!(reception.report(), Loss { fraction: 0, cumulative: 1, highest: 6, jitter: 0 });
         assert_eq!(reception.report().fraction, 0);
+    }
+
+    #[test]
+    fn losses_are_told_of_in_order_once_they_are_too_old_to_come() {
+        // Every 50th is lost, one comes late, two hundred never come, and 128 are still awaited.
+        let came = (0..3000u16).filter(|n| n % 50 != 49 && !(1000..1200).contains(n) && *n != 500);
+        let (before, after): (Vec<_>, Vec<_>) = came.partition(|n| *n < 560);
+        let (reception, _) = play(before.into_iter().chain([500]).chain(after));
+        let pattern = reception.pattern();
+        assert_eq!((pattern.burst_density, pattern.burst), (255, 200 + 1));
+        // 52 of 2671, rounded down.
+        assert_eq!((pattern.gap_density, pattern.gap), (4, (3000 - 128 - 201) / 2));
+        assert_eq!(reception.share_lost(), 21);
+        // Of the last nobody knows.
+        assert_eq!(reception.lost(), 60 + 200 - 4 - 1);
+    }
+
+    #[test]
+    fn a_packet_is_as_long_as_the_step_between_two_that_follow_each_other() {
+        let mut reception = Reception::new(7, 0);
+        for (sequence, timestamp, packet) in
+            [(0, 0, 0), (1, 240, 240), (4, 960, 240), (5, 1120, 160), (6, 1, 160)]
+        {
+            reception.receive(sequence, timestamp, 0);
+            assert_eq!(reception.packet(), packet, "{sequence}");
+        }
     }
 
     /// A.8 by hand: |D| is 16 at every packet, so J nears 16 by sixteenths.

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use super::bursts::GAP_LEAST;
+
 const RECEIVER_TIME: u8 = 4;
 const ANSWER: u8 = 5;
 const VOIP_METRICS: u8 = 7;
@@ -88,8 +90,6 @@ pub enum Buffer {
     Adaptive(u8),
 }
 
-/// §4.7.2 recommends it.
-const GAP_LEAST: u8 = 16;
 /// What is not known of levels and ratings.
 const UNKNOWN: u8 = 127;
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use sdp_types::{Attribute, Media, NetType, Session};
 
 use super::crypto::Crypto;
-use super::{Direction, LONGEST, Opus, Refusal};
+use super::{Direction, LONGEST, Metrics, Opus, Refusal};
 use crate::base::{Codec, Fingerprint, IceCredentials, Rate};
 
 /// What the peer sent.
@@ -143,6 +143,14 @@ impl<'a> Stream<'a> {
     /// Whether it has RTCP on the port of RTP (RFC 5761 §5.1.1).
     pub(super) fn muxes(&self) -> bool {
         self.media.attributes.iter().any(|a| a.attribute.trim().eq_ignore_ascii_case("rtcp-mux"))
+    }
+
+    /// Whether it asks how it is heard (RFC 3611 §5.1, for all streams or this one).
+    pub(super) fn metrics(&self) -> Metrics {
+        let asks = self.inherited("rtcp-xr").any(|value| {
+            value.split_ascii_whitespace().any(|format| format.eq_ignore_ascii_case("voip-metrics"))
+        });
+        if asks { Metrics::Asked } else { Metrics::Unasked }
     }
 
     /// Its name, if it has one that can be repeated (RFC 5888 §4: a token).

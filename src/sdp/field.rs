@@ -99,7 +99,7 @@ a=rtpmap:100 telephone-event/8000
 m=video 9078 RTP/AVP 96
 a=rtpmap:96 VP8/90000
 ",
-        "opus as 96, events 101/101, fec 510000 bit/s Wide, 20 ms, sendrecv to 192.0.2.33:7078 and 192.0.2.33:7079",
+        "opus as 96, events 101/101, fec 510000 bit/s Wide, metrics, 20 ms, sendrecv to 192.0.2.33:7078 and 192.0.2.33:7079",
     ),
     (
         "Linphone with feedback",

@@ -137,6 +137,7 @@ pub struct Agreed {
     pub comfort_noise: Option<u8>,
     /// What the peer wishes for, where `codec` is Opus.
     pub opus: Option<Opus>,
+    pub metrics: Metrics,
     /// Milliseconds of sound in a packet to send: 10 to 60, a multiple of 10, one frame of `codec`.
     pub ptime_ms: u8,
     /// Ours: `SendOnly` while we hold the peer, `RecvOnly` while it holds us.
@@ -166,6 +167,15 @@ pub enum Rtcp {
     Muxed,
     /// Here (RFC 3605), or by default one port above.
     Apart(SocketAddr),
+}
+
+/// Whether the peer asks how it is heard: VoIP metrics in RTCP (RFC 3611 §4.7). Each end may ask for
+/// itself (§5.2); we ask whoever asks us, and bother nobody else with a line that few know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Metrics {
+    Asked,
+    #[default]
+    Unasked,
 }
 
 /// What makes SRTP of RTP.

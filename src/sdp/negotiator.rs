@@ -11,8 +11,8 @@ use sdp_types::{Attribute, Connection, Media, MediaType, Origin, Session, Time, 
 use super::crypto::Crypto;
 use super::description::{COMFORT_NOISE, Description, Encoding, Keypad, Profile, Setup, Stream, channels};
 use super::{
-    Agreed, Demand, Direction, Events, Keys, Local, Offering, Path, Preference, Reach, Refusal, Rtcp,
-    Secrets, Web,
+    Agreed, Demand, Direction, Events, Keys, Local, Metrics, Offering, Path, Preference, Reach, Refusal,
+    Rtcp, Secrets, Web,
 };
 use crate::base::{Codec, DtlsRole, IceCredentials, Suite};
 
@@ -106,6 +106,7 @@ struct Saying<'a> {
     events: &'a [(u32, u8, Keypad)],
     /// Whether we like the peer's Opus to be silent in silence.
     dtx: bool,
+    metrics: Metrics,
     ptime_ms: u8,
     cover: &'a Cover,
 }
@@ -203,6 +204,7 @@ impl Negotiator {
             }),
             comfort_noise: sound.comfort_noise,
             opus: (sound.codec == Codec::Opus).then(|| stream.opus(sound.payload_type)),
+            metrics: stream.metrics(),
             ptime_ms: stream.ptime_ms(sound.codec),
             direction: heard(&stream, &path).mirrored().and(want),
             path,
@@ -222,6 +224,7 @@ impl Negotiator {
             comfort_noise: agreed.comfort_noise,
             events: events.map(|(clock, number)| (clock, number, stream.keypad(number))).as_slice(),
             dtx: agreed.opus.is_some_and(|opus| opus.dtx),
+            metrics: agreed.metrics,
             ptime_ms: agreed.ptime_ms,
             cover: &Cover::answering(&agreed, tag),
         });
@@ -266,6 +269,7 @@ impl Negotiator {
             comfort_noise,
             events: &events.iter().map(all).collect::<Vec<_>>(),
             dtx: agreed.and_then(|agreed| agreed.opus).is_some_and(|opus| opus.dtx),
+            metrics: agreed.map(|agreed| agreed.metrics).unwrap_or_default(),
             ptime_ms: agreed.map_or(20, |agreed| agreed.ptime_ms),
             cover: &cover,
         });
@@ -307,6 +311,7 @@ impl Negotiator {
             events,
             comfort_noise: sound.comfort_noise,
             opus: (sound.codec == Codec::Opus).then(|| stream.opus(sound.payload_type)),
+            metrics: stream.metrics(),
             ptime_ms: stream.ptime_ms(sound.codec),
             direction: heard(&stream, &path).mirrored().and(offered.want),
             path,
@@ -631,6 +636,9 @@ impl Saying<'_> {
         }
         says.push(line("ptime", self.ptime_ms.to_string()));
         says.push(flag(self.direction.name()));
+        if self.metrics == Metrics::Asked {
+            says.push(line("rtcp-xr", "voip-metrics".to_owned()));
+        }
 
         match (&self.cover.lock, &local.reach) {
             (Lock::Sdes(cryptos), _) => {
@@ -850,6 +858,9 @@ mod tests {
                     let flags = [(fec, "fec "), (dtx, "dtx ")].map(|(on, name)| if on { name } else { "" });
                     told += &format!("{}{bitrate} bit/s {rate:?}, ", flags.concat());
                 }
+                if a.metrics == Metrics::Asked {
+                    told += "metrics, ";
+                }
                 told += &format!("{} ms, {} ", a.ptime_ms, a.direction.name());
                 told += &match a.path {
                     Path::Symmetric { remote, rtcp: Rtcp::Apart(rtcp) } => format!("to {remote} and {rtcp}"),
@@ -1016,6 +1027,28 @@ mod tests {
             assert_eq!(ours.agreed(), Some(&agreed));
         }
         assert_eq!(ours.answer(PLAIN.as_bytes(), Direction::SendRecv), Ok((text, agreed)));
+    }
+
+    #[test]
+    fn who_asks_how_it_is_heard_is_asked_too_and_nobody_else() {
+        let asking = |line: &str| format!("{PLAIN}a=rtcp-xr:{line}\n");
+        for (offer, asked) in [
+            (asking("rcvr-rtt=all:10000 stat-summary=loss,dup,jitt,TTL VoIP-metrics"), true),
+            (PLAIN.replace("m=audio", "a=rtcp-xr:voip-metrics\nm=audio"), true),
+            (asking("rcvr-rtt=all"), false),
+            (asking("voip-metrics-to-be"), false),
+            (asking(""), false),
+            (PLAIN.to_owned(), false),
+        ] {
+            let mut ours = negotiator();
+            assert!(!lines(&ours.offer(Direction::SendRecv)).contains("rtcp-xr"));
+            ours.withdraw();
+            let (text, agreed) = ours.answer(offer.as_bytes(), Direction::SendRecv).unwrap();
+            assert_eq!(agreed.metrics == Metrics::Asked, asked, "{offer}");
+            for text in [text, ours.offer(Direction::SendOnly)] {
+                assert_eq!(lines(&text).contains(" | a=rtcp-xr:voip-metrics"), asked, "{offer}");
+            }
+        }
     }
 
     #[test]

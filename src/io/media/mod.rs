@@ -379,7 +379,7 @@ mod tests {
     use crate::base::Codec;
     use crate::base::LegId;
     use crate::call::recording::file_name;
-    use crate::media::{Direction, Events, Keys, Path, Plan, Rtcp, Source};
+    use crate::media::{Direction, Events, Keys, Metrics, Path, Plan, Rtcp, Source};
 
     const CALLER: LegId = LegId(1);
     const AGENT: LegId = LegId(2);
@@ -471,6 +471,7 @@ mod tests {
                 },
                 keys: Keys::None,
                 rtcp: Rtcp::Apart,
+                metrics: Metrics::Unasked,
                 codec: Codec::Pcmu,
                 payload_type: 0,
                 payload_type_in: 0,

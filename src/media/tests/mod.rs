@@ -148,6 +148,7 @@ fn plan(n: u64, codec: Codec) -> Plan {
         path: symmetric(peer(n)),
         keys: Keys::None,
         rtcp: Rtcp::Apart,
+        metrics: Metrics::Unasked,
         codec,
         payload_type: codec.payload_type(),
         payload_type_in: codec.payload_type(),

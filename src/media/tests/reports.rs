@@ -152,7 +152,7 @@ fn a_packet_overtaken_is_late_and_not_lost() {
 }
 
 fn extended(ssrc: u32, blocks: &[xr::Block]) -> Compound {
-    Compound::report(ssrc, None, None).extended(ssrc, blocks)
+    Compound::report(ssrc, None, None).extended(ssrc, blocks.iter().copied())
 }
 
 /// The extended blocks of what a leg's peer was sent last.
@@ -225,7 +225,7 @@ fn a_peers_own_opinion_counts_before_ours() {
         (vec![voip(0x5001, None, None)], "4.39", 5),
         (vec![voip(0x9999, Some(10), Some(10))], "4.39", 0),
     ] {
-        let report = Compound::report(0x101, None, Some(block)).extended(0x101, &blocks);
+        let report = Compound::report(0x101, None, Some(block)).extended(0x101, blocks);
         room.come_on(1, Channel::Rtcp, rtcp, report.as_bytes());
         let far = room.bay.quality(LegId(1)).unwrap().far.unwrap();
         assert_eq!((far.mos.to_string(), far.late, far.loss), (mos.to_owned(), late, 0));
@@ -233,4 +233,91 @@ fn a_peers_own_opinion_counts_before_ours() {
     room.run(7_000);
     let told = room.fares(1);
     assert_eq!((told.len(), told[0].near), (1, None));
+}
+
+/// The metrics in the last report on leg 1 of a call with leg 2, of which every tenth packet is lost,
+/// but for the first ten seconds.
+fn metrics(plan_of: impl Fn(Plan) -> Plan, prepare: impl Fn(&mut Room)) -> Option<xr::Voip> {
+    let mut room = Room::new(&[(2, Codec::Pcmu)]);
+    room.open(1, plan_of(plan(1, Codec::Pcmu)));
+    room.connect(1, 2);
+    prepare(&mut room);
+    for n in 0..2000 {
+        if n < 500 || n % 10 != 9 {
+            room.come(1, peer(1), &talk(1, Codec::Pcmu, n, &[1; 160]));
+        }
+        room.run(20);
+    }
+    let metrics: Vec<_> = asked(&room, 1)
+        .into_iter()
+        .filter_map(|block| if let xr::Block::Voip(voip) = block { Some(voip) } else { None })
+        .collect();
+    assert!(metrics.len() <= 1);
+    metrics.into_iter().next()
+}
+
+#[test]
+fn who_asked_how_it_is_heard_is_told_and_nobody_else() {
+    assert_eq!(metrics(|plan| plan, |_| {}), None);
+    let asked = |plan| Plan { metrics: Metrics::Asked, ..plan };
+    let told = metrics(asked, |_| {}).unwrap();
+    assert_eq!((told.ssrc, told.discard, told.gap_least), (0x101, 0, 16));
+    // 150 of 2000 lost.
+    assert!((17..=20).contains(&told.loss), "{told:?}");
+    // One burst since, in which every tenth is lost, after a gap of ten seconds without a loss.
+    assert!((25..=27).contains(&told.burst_density) && told.gap_density == 0, "{told:?}");
+    assert_eq!(told.gap_ms, 509 * 20);
+    assert!((20_000..=27_500).contains(&told.burst_ms), "{told:?}");
+    assert_eq!((told.end_system_ms, told.round_trip_ms), (20, 0));
+    assert_eq!((told.signal, told.noise, told.echo_loss), (None, None, None));
+    // By G.107 7.4 % of loss cost 22 of R.
+    assert!((69..=73).contains(&told.rating.unwrap()), "{told:?}");
+    assert!((35..=37).contains(&told.listening.unwrap()), "{told:?}");
+    assert!(told.conversational <= told.listening);
+    assert_eq!((told.concealment, told.buffer), (xr::Concealment::Unspecified, xr::Buffer::Unknown));
+}
+
+#[test]
+fn what_is_mixed_or_recorded_is_told_with_its_jitter_buffer() {
+    let told = metrics(
+        |plan| Plan { metrics: Metrics::Asked, ..plan },
+        |room| room.tell(Command::Record { recording: RecordingId(1), left: LegId(1), right: None }),
+    )
+    .unwrap();
+    assert_eq!((told.concealment, told.buffer), (xr::Concealment::Enhanced, xr::Buffer::Adaptive(3)));
+    assert!((20..=80).contains(&told.buffer_nominal_ms), "{told:?}");
+    assert_eq!((told.buffer_greatest_ms, told.buffer_limit_ms), (512, 512));
+    assert_eq!(told.end_system_ms, told.buffer_nominal_ms + 20);
+    assert_eq!(told.discard, 0);
+}
+
+#[test]
+fn what_came_in_vain_behind_a_decoder_or_a_jitter_buffer_is_discarded() {
+    let recorded = |room: &mut Room| {
+        room.tell(Command::Record { recording: RecordingId(1), left: LegId(1), right: None });
+    };
+    for (listener, prepare) in [(Codec::Pcmu, None), (Codec::Opus, None), (Codec::Pcmu, Some(recorded))] {
+        let mut room = Room::new(&[(2, listener)]);
+        room.open(1, Plan { metrics: Metrics::Asked, ..plan(1, Codec::Pcmu) });
+        room.connect(1, 2);
+        prepare.into_iter().for_each(|prepare| prepare(&mut room));
+        // Every twentieth comes 300 ms late.
+        let mut late = vec![];
+        for n in 0..2000 {
+            let bytes = talk(1, Codec::Pcmu, n, &[1; 160]);
+            if n % 20 == 5 {
+                late.push(bytes)
+            } else {
+                room.come(1, peer(1), &bytes)
+            }
+            if n % 20 == 0 {
+                late.drain(..).for_each(|bytes| room.come(1, peer(1), &bytes));
+            }
+            room.run(20);
+        }
+        let Some(xr::Block::Voip(told)) = asked(&room, 1).pop() else { panic!() };
+        assert!(told.loss <= 1, "{told:?}");
+        let expected = if listener == Codec::Pcmu && prepare.is_none() { 0..=0 } else { 10..=13 };
+        assert!(expected.contains(&told.discard), "{listener:?} {told:?}");
+    }
 }

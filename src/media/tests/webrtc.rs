@@ -33,6 +33,7 @@ pub fn page(now: Mono, leg: u64, load: u8, role: DtlsRole) -> Page {
         path: Path::Ice { ours: ours.clone(), theirs: theirs.clone() },
         keys: Keys::Dtls { theirs: own.fingerprint(), role },
         rtcp: Rtcp::Muxed,
+        metrics: Metrics::Unasked,
         ..plan(leg, Codec::Opus)
     };
     let phone =

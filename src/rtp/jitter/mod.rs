@@ -238,6 +238,11 @@ impl Buffer {
         self.time.as_ref().map_or(Duration::ZERO, |time| duration(ahead(time.spread.soonest(), time.delay())))
     }
 
+    /// The earliest packet for which there is room comes so long before it is heard.
+    pub const fn capacity() -> Duration {
+        Duration::from_micros(SPAN as u64 * 125)
+    }
+
     /// How long they are to wait, for one packet in a hundred to be late.
     pub fn target(&self) -> Duration {
         self.time
