@@ -576,6 +576,7 @@ impl Bay {
         self.legs[slot].ears = [None, None];
         for n in 0..self.legs[slot].relays.len() {
             let listener = self.legs[slot].relays[n];
+            self.legs[listener].lull.forget();
             self.legs[listener].endpoint.cut();
             self.settle_mouth(listener);
         }

@@ -241,6 +241,31 @@ fn noise_that_was_not_agreed_on_is_dropped() {
 }
 
 #[test]
+fn a_pause_in_which_the_listener_changes_the_codec_goes_on_and_ends_when_the_peer_does() {
+    let mut room = Room::new(&[(1, Codec::Opus), (2, Codec::G722)]);
+    room.patch(2, &[Source::Leg(LegId(1))]);
+    let mut phone = Phone::new(1, Codec::Opus);
+    let mut last = vec![];
+    for _ in 0..20 {
+        last = phone.packet(&tone(Rate::Wide, 400.0, 50.0, 20));
+        phone.send(&mut room, &last);
+        room.run(20);
+    }
+    let bytes = dtx(&mut phone, &last);
+    phone.send(&mut room, &bytes);
+    room.run(200);
+    let heard = |room: &mut Room| room.heard(2).iter().map(|h| h.payload.len()).sum::<usize>();
+    assert!(heard(&mut room) > 4000);
+    room.amend(2, plan(2, Codec::Pcma));
+    room.run(1000);
+    assert!((7840..=8160).contains(&heard(&mut room)));
+    // Of another codec of the peer's nothing is known yet.
+    room.amend(1, plan(1, Codec::Pcmu));
+    room.run(1000);
+    assert_eq!(heard(&mut room), 0);
+}
+
+#[test]
 fn noise_is_noise_on_the_tape_and_in_a_mix() {
     let mut room = Room::new(&[(2, Codec::Pcma), (3, Codec::Pcmu)]);
     room.open(1, noisy(1, Codec::Pcmu));
