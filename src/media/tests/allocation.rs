@@ -126,9 +126,14 @@ fn no_packet_and_no_tick_allocates_under_keys_between_codecs_or_in_a_mix() {
         for (leg, (phone, hum)) in (0..).zip(phones.iter_mut().zip(&hums)) {
             let frame = phone.rate().frame();
             let bytes = phone.packet(&hum[n * frame..][..frame]);
-            // Some get lost.
-            if n % 17 != leg {
+            // Some get lost, and now and then one is silent for 200 ms.
+            let silent = leg % 3 == 0 && n % 40 >= 30;
+            if n % 17 != leg && !silent {
                 packets.push((phone.socket, phone.at, bytes));
+            } else if silent && n % 40 == 30 && phone.codec.rate() == Rate::Narrow {
+                let audio = std::mem::replace(&mut phone.next.payload_type, 13);
+                packets.push((phone.socket, phone.at, phone.payload(&[55], 0)));
+                phone.next.payload_type = audio;
             }
         }
         if n % 50 == 0 {
