@@ -962,6 +962,18 @@ impl Bay {
         if let Some(tap) = need.tap {
             self.taps[tap].buffer.insert(heard.start, heard.samples);
         }
+        self.look_for_keys(slot, need, heard);
+        let codec = self.legs[slot].endpoint.plan().codec;
+        for n in 0..self.legs[slot].relays.len() {
+            let listener = self.legs[slot].relays[n];
+            let listener = &mut self.legs[listener].endpoint;
+            if interpreting(codec, listener.plan()) == Some(rate) {
+                listener.interpret(clock, slot, rate, (heard.start, heard.samples), wire);
+            }
+        }
+    }
+
+    fn look_for_keys(&mut self, slot: usize, need: Need, heard: &Heard<'_>) {
         let id = self.legs[slot].endpoint.leg();
         if let Some(detector) = self.legs[slot].detector.as_mut().filter(|_| need.keys) {
             if heard.after == After::Pause {
@@ -970,14 +982,6 @@ impl Bay {
             }
             for frame in heard.samples.chunks(FRAME) {
                 self.events.extend(detector.hear(frame).map(|key| Event::Digit { leg: id, key }));
-            }
-        }
-        let codec = self.legs[slot].endpoint.plan().codec;
-        for n in 0..self.legs[slot].relays.len() {
-            let listener = self.legs[slot].relays[n];
-            let listener = &mut self.legs[listener].endpoint;
-            if interpreting(codec, listener.plan()) == Some(rate) {
-                listener.interpret(clock, slot, rate, (heard.start, heard.samples), wire);
             }
         }
     }
@@ -992,6 +996,7 @@ impl Bay {
         header: &Header,
     ) {
         let payload = lull::described(heard.samples);
+        self.look_for_keys(slot, need, heard);
         if let Some(tap) = need.tap {
             self.taps[tap].lull.heed(heard.start, Rate::Narrow, &payload);
         }
