@@ -13,7 +13,7 @@ use baton::io::media::{Media, Report, Settings, ShardId, Shelf};
 use baton::media::dtls::Certificate;
 use baton::media::{
     Bay, Channel, Command, Direction, Events, FRAME, Keys, Kit, Metrics, Opus, Path, Plan, Prompt,
-    RecordingId, Repeat, Rtcp, SocketId, Source, TICK, Tape, Wire,
+    RecordingId, Repeat, Rtcp, Shard, SocketId, Source, TICK, Tape, Wire,
 };
 use baton::rtp::jitter;
 use baton::rtp::packet::HEADER;
@@ -146,7 +146,7 @@ fn memory(kind: Kind, other: Kind) {
     (0..CALLS as u64).for_each(|call| room.call(call, &[kind, other], Recorded::No));
     room.frame(2, Packets::Come, &mut Run::new(2));
     let full = heap();
-    room.bay = Bay::new(Mint::new([7; 32]), kit());
+    room.bay = Bay::new(Shard::FIRST, Mint::new([7; 32]), kit());
     let each = (full - heap()) as f64 / CALLS as f64;
     row(&format!("{} and the {} it talks with", kind.name(), other.name()), "octets", &[each]);
 }
@@ -200,6 +200,8 @@ impl Wire for Sink {
         }
         std::hint::black_box(bytes);
     }
+
+    fn forward(&mut self, _: Shard, _: LegId, _: SocketAddr, _: &[u8]) {}
 }
 
 impl Tape for Sink {
@@ -290,7 +292,7 @@ impl Room {
         let kit = kit();
         let certificate = kit.certificate.clone();
         Self {
-            bay: Bay::new(Mint::new([7; 32]), kit),
+            bay: Bay::new(Shard::FIRST, Mint::new([7; 32]), kit),
             now: Mono::ZERO,
             mint: Mint::new([8; 32]),
             sent: Sink::default(),
@@ -320,7 +322,7 @@ impl Room {
             }
             Guard::Web => {
                 let browser = Browser::new(&mut self.mint, &self.certificate);
-                plan.socket = SocketId::SHARED;
+                plan.socket = SocketId::shared(Shard::FIRST);
                 Shield::Web(Box::new(browser))
             }
         };
@@ -350,7 +352,7 @@ impl Room {
         while let Some(datagram) = browser.poll_transmit() {
             self.sent.mail = Some(vec![]);
             let mut buffer = [&datagram[..], &[0; OVERHEAD]].concat();
-            let shared = SocketId::SHARED;
+            let shared = SocketId::shared(Shard::FIRST);
             self.bay.handle_packet(
                 self.now,
                 shared,
@@ -365,7 +367,7 @@ impl Room {
             }
         }
         assert!(browser.is_connected(), "a browser comes through");
-        self.fars.push(Far { kind, socket: SocketId::SHARED, shield: Shield::Web(browser) });
+        self.fars.push(Far { kind, socket: SocketId::shared(Shard::FIRST), shield: Shield::Web(browser) });
     }
 
     fn call(&mut self, call: u64, kinds: &[Kind], recorded: Recorded) {

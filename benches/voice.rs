@@ -16,8 +16,8 @@ use baton::audio::resample::resample;
 use baton::base::{Codec, LegId, Mint, Mono, Rate};
 use baton::media::dtls::Certificate;
 use baton::media::{
-    Bay, Channel, Command, Direction, Keys, Kit, Metrics, Opus, Path, Plan, RecordingId, Rtcp, SocketId,
-    Source, TICK, Tape, Wire,
+    Bay, Channel, Command, Direction, Keys, Kit, Metrics, Opus, Path, Plan, RecordingId, Rtcp, Shard,
+    SocketId, Source, TICK, Tape, Wire,
 };
 use baton::rtp::ahead;
 use baton::rtp::packet::{self, HEADER, Header};
@@ -178,7 +178,7 @@ impl Line {
     fn new(codecs: [Codec; 2], redundancy: Redundancy) -> Self {
         let certificate = Certificate::generate().expect("randomness");
         let kit = Kit { tones: Arc::default(), certificate };
-        let mut line = Self { bay: Bay::new(Mint::new([7; 32]), kit), now: Mono::ZERO };
+        let mut line = Self { bay: Bay::new(Shard::FIRST, Mint::new([7; 32]), kit), now: Mono::ZERO };
         for (leg, codec) in (0..).zip(codecs) {
             line.tell(Command::Open { leg: LegId(leg.into()), plan: plan(leg, codec, redundancy) });
         }
@@ -218,6 +218,8 @@ impl Wire for Post {
             self.0.push(bytes.to_vec());
         }
     }
+
+    fn forward(&mut self, _: Shard, _: LegId, _: SocketAddr, _: &[u8]) {}
 }
 
 impl Tape for Post {

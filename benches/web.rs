@@ -15,7 +15,9 @@ use baton::call::recording::Format;
 use baton::io::clock::Clock;
 use baton::io::media::{Media, Settings, ShardId, Shelf};
 use baton::media::dtls::Certificate;
-use baton::media::{Command, Direction, Events, Keys, Metrics, Opus, Path, Plan, Rtcp, SocketId, Source};
+use baton::media::{
+    Command, Direction, Events, Keys, Metrics, Opus, Path, Plan, Rtcp, Shard, SocketId, Source,
+};
 use baton::rtp::packet::HEADER;
 use tokio::sync::mpsc;
 
@@ -329,7 +331,7 @@ fn answer() -> io::Result<()> {
 fn plan(leg: u64, ours: &Description, offer: Description) -> Plan {
     let codec = Codec::Opus;
     Plan {
-        socket: SocketId::SHARED,
+        socket: SocketId::shared(Shard::FIRST),
         path: Path::Ice { ours: ours.ice.clone(), theirs: offer.ice },
         keys: Keys::Dtls { theirs: offer.fingerprint, role: DtlsRole::Passive },
         rtcp: Rtcp::Muxed,

@@ -48,6 +48,7 @@
 //! | sound waits for its tick                    | `rtp::jitter`                                  |
 //! | a page calls; it is loaded again            | `gateway::web`, `io::http::calls`              |
 //! | the desktop is the phone                    | `gateway::softphone`                           |
+//! | a leg moves to another media thread         | `media::bay::moving`, `io::media::neighbours`  |
 //! | what a new leg is made of                   | `gateway::outfit`, `call::leg`                 |
 //!
 //! # Invariants
@@ -61,7 +62,8 @@
 //! 4. Signalling never sees RTP; media never sees SIP. They meet in [`media::Command`] and
 //!    [`media::Event`], over bounded rings.
 //! 5. Every resource has one owner: agents and queues → [`acd::Router`]; a dialog → one leg; a
-//!    socket → one task or media thread.
+//!    socket → one task or media thread, though by the port that WebRTC legs share all media threads
+//!    may send.
 //! 6. [`acd::Input`] and [`acd::Output`] are plain, serialisable values.
 //! 7. Peer bytes cannot panic, allocate without bound, or stop a neighbour's call.
 

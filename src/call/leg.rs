@@ -15,7 +15,7 @@ use crate::sdp::{self, Local, Negotiator, Reach, Refusal};
 use crate::sip::Request;
 
 /// Where a leg's packets come and go: a bound socket pair taken from the stock of a shard, or the
-/// shard's shared port ([`SocketId::SHARED`]).
+/// shard's shared port ([`SocketId::shared`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Socket {
     pub shard: u16,
@@ -110,7 +110,7 @@ impl Leg {
     pub fn is_heard(&self) -> bool {
         self.negotiator.agreed().is_some_and(|agreed| match agreed.direction {
             sdp::Direction::SendRecv => true,
-            sdp::Direction::RecvOnly => self.socket.id != SocketId::SHARED,
+            sdp::Direction::RecvOnly => !self.socket.id.is_shared(),
             sdp::Direction::SendOnly | sdp::Direction::Inactive => false,
         })
     }

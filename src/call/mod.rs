@@ -22,7 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::{AgentId, IceCredentials, Key, LegId, Mono, PlayId};
-use crate::media::{self, Masking, Prompt, Quality, RecordingId, Repeat, SocketId, Source, Tone};
+use crate::media::{self, Masking, Prompt, Quality, RecordingId, Repeat, Source, Tone};
 use crate::sdp::Refusal;
 use crate::sip::endpoint::Target;
 use crate::sip::{self, Ending};
@@ -250,7 +250,7 @@ impl Call {
     /// Fresh credentials for a leg on the shared port, before it answers anew.
     pub fn provide(&mut self, leg: LegId, fresh: impl FnOnce() -> IceCredentials) {
         let side = if leg == self.caller.id() { Side::Caller } else { Side::Callee };
-        if let Some(leg) = self.side_mut(side).filter(|leg| leg.socket().id == SocketId::SHARED) {
+        if let Some(leg) = self.side_mut(side).filter(|leg| leg.socket().id.is_shared()) {
             leg.provide(fresh());
         }
     }
@@ -788,7 +788,7 @@ impl Call {
             Some(Callee { who: Who::Outside(_), leg, .. }) => (Talker::Outside, leg),
             None => return,
         };
-        let shared = leg.socket().id == SocketId::SHARED;
+        let shared = leg.socket().id.is_shared();
         let kind = if shared { LegKind::WebRtc } else { LegKind::Rtp };
         self.tell(event(talker, kind));
     }

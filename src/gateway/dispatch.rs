@@ -42,7 +42,6 @@ use crate::cti::Push;
 use crate::ivr::interpreter::Interpreter;
 use crate::ivr::{self, Secure};
 use crate::media;
-use crate::media::SocketId;
 use crate::sip;
 use crate::sip::Headers;
 use crate::sip::endpoint::{Body, Invitation};
@@ -148,7 +147,7 @@ impl Gateway {
                 self.outputs.push_back(Output::Media { shard, command });
             }
             call::Output::Free(agent, leg) => self.on_softphone_free(now, agent, leg),
-            call::Output::Unused(socket) if socket.id == SocketId::SHARED => {}
+            call::Output::Unused(socket) if socket.id.is_shared() => {}
             call::Output::Unused(socket) => self.outputs.push_back(Output::Retire(socket)),
             call::Output::Sip(command) => self.command_sip(now, command),
             call::Output::Event(event) => self.on_call(now, id, event),

@@ -24,7 +24,7 @@ impl Gateway {
 
     /// The socket of a new leg is spoken for.
     pub(super) fn taken(&mut self, socket: Socket) {
-        if socket.id != SocketId::SHARED {
+        if !socket.id.is_shared() {
             self.outputs.push_back(Output::Take(socket));
         }
     }
@@ -66,8 +66,9 @@ impl Gateway {
     /// Of a leg on a shard's shared port. `None` where WebRTC is not served.
     pub(super) fn web_outfit(&mut self, shard: u16) -> Option<Outfit> {
         let (address, fingerprint) = web(&self.config, shard)?;
-        let ice = Shard::new(shard)?.credentials(&mut self.mint);
-        let socket = Socket { shard, id: SocketId::SHARED, address };
+        let own = Shard::new(shard)?;
+        let ice = own.credentials(&mut self.mint);
+        let socket = Socket { shard, id: SocketId::shared(own), address };
         Some(self.dress(socket, Reach::Web(Web { address, fingerprint, ice })))
     }
 

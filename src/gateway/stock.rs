@@ -53,7 +53,7 @@ impl Stock {
     pub fn put_back(&mut self, socket: Socket) {
         self.call_over(socket.shard);
         if let Some(shelf) = self.shards.get_mut(usize::from(socket.shard))
-            && socket.id != SocketId::SHARED
+            && !socket.id.is_shared()
         {
             shelf.sockets.push_front(socket);
         }

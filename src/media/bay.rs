@@ -6,20 +6,22 @@
 //! use, no packet and no tick allocates, locks or logs; only a play that comes to its end takes its
 //! rows out of the patch.
 
+pub mod moving;
+
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::crowd::Crowd;
+use self::moving::{Home, Notice, Parcel, Seat, Whereabouts};
+use super::crowd::{Crowd, Shard};
 use super::dtls::Certificate;
 use super::ear::{After, Ear, Heard};
 use super::endpoint::{Endpoint, Incoming, Sound};
 use super::ice::{Lapse, REPLY, Verdict};
 use super::lull::{self, Lull};
 use super::patch::Patch;
-use super::plan::Path;
 use super::player::Player;
 use super::recorder::Recorder;
 use super::reports::Listening;
@@ -56,6 +58,10 @@ pub enum Channel {
 /// Where the bay's packets leave. Called while a packet or tick is handled; must not block.
 pub trait Wire {
     fn send(&mut self, socket: SocketId, channel: Channel, to: SocketAddr, bytes: &[u8]);
+
+    /// What came `from` somewhere for a leg that moved to another shard goes after it, to that
+    /// bay's [`Bay::handle_stray`].
+    fn forward(&mut self, shard: Shard, leg: LegId, from: SocketAddr, bytes: &[u8]);
 }
 
 /// Where recorded sound leaves. Called within a tick; must not block (a ring to a writer).
@@ -69,11 +75,13 @@ pub trait Tape {
 /// The audio of one shard.
 #[derive(Debug)]
 pub struct Bay {
+    shard: Shard,
     mint: Mint,
     events: VecDeque<Event>,
-    /// When the first leg opened: the zero of all ticks and timestamps.
-    epoch: Option<Mono>,
-    /// Number of the next tick since the epoch.
+    /// For other shards.
+    parcels: VecDeque<(Shard, Parcel)>,
+    /// Number of the next tick. Ticks count from the clock's zero, and so do timestamps: a leg finds
+    /// them the same in every bay.
     tick: u64,
     legs: Slots<Leg>,
     players: Slots<(PlayId, Player)>,
@@ -94,7 +102,13 @@ pub struct Bay {
     over: Vec<usize>,
     recorders: BTreeMap<RecordingId, Recorder>,
     kit: Kit,
+    /// Whose addresses and user fragments those of the shared port are, by seat.
     crowd: Crowd,
+    /// The legs of the shared port, wherever they live.
+    seats: Slots<Seat>,
+    seats_of: BTreeMap<LegId, usize>,
+    /// What was commanded of legs that are still on their way.
+    awaited: BTreeMap<LegId, Vec<Command>>,
     /// Room for a packet that several hear.
     copy: Box<[u8; LONGEST]>,
 }
@@ -123,6 +137,7 @@ const LONGEST: usize = 2048;
 #[derive(Debug)]
 struct Leg {
     endpoint: Endpoint,
+    home: Home,
     hearing: Hearing,
     /// What `hearing` was made of.
     wired: Vec<Wired>,
@@ -185,6 +200,10 @@ struct Tap {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
     pub legs: usize,
+    /// Legs of the shared port, wherever they live.
+    pub seats: usize,
+    /// Legs on their way from another shard.
+    pub awaited: usize,
     pub plays: usize,
     pub recordings: usize,
     /// Legs that are mixed or recorded.
@@ -221,12 +240,13 @@ enum Pace {
 
 impl Bay {
     /// `mint` gives first sequence numbers and timestamps, CNAMEs and the spread of reports.
-    pub fn new(mut mint: Mint, kit: Kit) -> Self {
+    pub fn new(shard: Shard, mut mint: Mint, kit: Kit) -> Self {
         let crowd = Crowd::new(&mut mint);
         Self {
+            shard,
             mint,
             events: VecDeque::with_capacity(256),
-            epoch: None,
+            parcels: VecDeque::with_capacity(64),
             tick: 0,
             legs: Slots::default(),
             players: Slots::default(),
@@ -242,6 +262,9 @@ impl Bay {
             recorders: BTreeMap::new(),
             kit,
             crowd,
+            seats: Slots::default(),
+            seats_of: BTreeMap::new(),
+            awaited: BTreeMap::new(),
             copy: Box::new([0; LONGEST]),
         }
     }
@@ -255,10 +278,13 @@ impl Bay {
         tape: &mut impl Tape,
     ) {
         self.rouse(now);
+        let Some(command) = self.put_by(command) else { return };
         match command {
             Command::Open { leg, plan } => self.open(now, leg, plan, wire),
             Command::Amend { leg, plan } => self.amend(now, leg, plan, wire),
             Command::Close { leg } => self.close(now, leg, wire),
+            Command::Move { leg, to } => self.send_away(leg, to),
+            Command::Await { leg } => self.expect(leg),
             Command::Patch { listener, sources } => {
                 self.patch.set(listener, sources);
                 self.rewire(listener);
@@ -278,7 +304,6 @@ impl Bay {
                 }
             }
             Command::Record { recording, left, right } => {
-                self.wake(now);
                 if let Entry::Vacant(place) = self.recorders.entry(recording) {
                     place.insert(Recorder::new(left, right));
                     self.tap_all([Some(left), right]);
@@ -321,19 +346,49 @@ impl Bay {
         length: usize,
         wire: &mut impl Wire,
     ) {
-        let Some(bytes) = buffer.get_mut(..length) else { return };
-        let kind = stun::kind_of(bytes);
-        let slot = match (socket, kind) {
-            (SocketId::SHARED, Some(stun::Kind::Stun)) => return self.check(now, from, bytes, wire),
-            (SocketId::SHARED, _) => self.crowd.find(from),
+        let Some(bytes) = buffer.get(..length) else { return };
+        let slot = if socket.is_shared() {
+            match self.find(from, bytes) {
+                Some(Seat { at: Whereabouts::Here(slot), .. }) => Some(slot),
+                Some(Seat { leg, at: Whereabouts::With(shard) }) => {
+                    return wire.forward(shard, leg, from, bytes);
+                }
+                None => None,
+            }
+        } else {
             // A socket at rest: the last packets of a leg that is over.
-            _ => self.socket_slots.get(socket.0 as usize).copied().flatten(),
+            self.socket_slots.get(socket.0 as usize).copied().flatten()
         };
-        let (Some(slot), Some(kind)) = (slot, kind) else {
-            return slot.into_iter().for_each(|slot| self.legs[slot].endpoint.drop_one());
+        if let Some(slot) = slot {
+            self.take(now, slot, channel, from, buffer, length, wire);
+        }
+    }
+
+    /// Whom a datagram on the shared port is for.
+    fn find(&self, from: SocketAddr, bytes: &[u8]) -> Option<Seat> {
+        let seat = match stun::kind_of(bytes) {
+            Some(stun::Kind::Stun) => self.crowd.find_by_ufrag(&stun::parse(bytes).ok()?),
+            _ => self.crowd.find(from),
         };
+        Some(self.seats[seat?])
+    }
+
+    /// A datagram came for a leg.
+    #[expect(clippy::too_many_arguments, reason = "a datagram's circumstances")]
+    fn take(
+        &mut self,
+        now: Mono,
+        slot: usize,
+        channel: Channel,
+        from: SocketAddr,
+        buffer: &mut [u8],
+        length: usize,
+        wire: &mut impl Wire,
+    ) {
+        let Some(bytes) = buffer.get_mut(..length) else { return };
+        let Some(kind) = stun::kind_of(bytes) else { return self.legs[slot].endpoint.drop_one() };
         match kind {
-            stun::Kind::Stun => self.legs[slot].endpoint.drop_one(),
+            stun::Kind::Stun => self.check(now, slot, from, bytes, wire),
             stun::Kind::Dtls => {
                 self.legs[slot].endpoint.shake(now, from, bytes);
                 self.follow(slot, wire);
@@ -350,23 +405,25 @@ impl Bay {
         }
     }
 
-    /// A connectivity check came to the shared port.
-    fn check(&mut self, now: Mono, from: SocketAddr, bytes: &[u8], wire: &mut impl Wire) {
-        let Ok(message) = stun::parse(bytes) else { return };
-        let Some(slot) = self.crowd.find_by_ufrag(&message) else { return };
+    /// A connectivity check came for a leg.
+    fn check(&mut self, now: Mono, slot: usize, from: SocketAddr, bytes: &[u8], wire: &mut impl Wire) {
+        let endpoint = &mut self.legs[slot].endpoint;
         let mut room = [0; REPLY];
-        let Some(outcome) = self.legs[slot].endpoint.check(now, from, &message, &mut room) else { return };
+        let message = stun::parse(bytes);
+        let outcome = message.ok().and_then(|message| endpoint.check(now, from, &message, &mut room));
+        // Nobody checks the path of a leg on a socket of its own.
+        let Some(outcome) = outcome else { return endpoint.drop_one() };
         if let Some(reply) = outcome.reply {
-            wire.send(SocketId::SHARED, Channel::Rtp, from, reply);
+            wire.send(endpoint.plan().socket, Channel::Rtp, from, reply);
         }
         if let Some(forgotten) = outcome.forgotten {
-            self.crowd.unlearn(forgotten, slot);
+            self.notify(slot, Notice::Unlearn(forgotten));
         }
-        if let Some(retired) = &outcome.retired {
-            self.crowd.retire(retired);
+        if let Some(retired) = outcome.retired {
+            self.notify(slot, Notice::Retire(retired));
         }
-        if outcome.verdict == Verdict::Passed && self.crowd.learn(from, slot).is_err() {
-            tracing::debug!(%from, "two legs claim one address");
+        if outcome.verdict == Verdict::Passed {
+            self.notify(slot, Notice::Learn(from));
         }
         self.follow(slot, wire);
     }
@@ -398,25 +455,15 @@ impl Bay {
                 }
             };
             if let Some(forgotten) = forgotten {
-                self.crowd.unlearn(forgotten, slot);
+                self.notify(slot, Notice::Unlearn(forgotten));
             }
         }
         self.follow(slot, wire);
     }
 
-    /// STUN for the leg is known by this fragment of ours from now on.
-    fn register(&mut self, slot: usize, path: &Path) {
-        if let Path::Ice { ours, .. } = path
-            && self.crowd.register(&ours.ufrag, slot).is_err()
-        {
-            tracing::error!(ufrag = &*ours.ufrag, "two legs have one user fragment");
-        }
-    }
-
     /// Does what is due: frames, reports, silence.
     pub fn handle_timeout(&mut self, now: Mono, wire: &mut impl Wire, tape: &mut impl Tape) {
-        let Some(epoch) = self.epoch else { return };
-        let last = ticks(now.since(epoch));
+        let last = ticks(now);
         self.rouse(now);
         self.tick = self.tick.max(last.saturating_sub(RECORD_UP));
         while self.tick <= last {
@@ -427,7 +474,7 @@ impl Bay {
         if self.next_due > now {
             return;
         }
-        let clock = self.clock(now);
+        let clock = clock(now);
         for slot in 0..self.due.len() {
             if self.due[slot] <= now {
                 self.lapse(now, slot, wire);
@@ -448,15 +495,14 @@ impl Bay {
     /// When [`Bay::handle_timeout`] wants to be called next: at each tick while sound is made or
     /// recorded, else at the first tick at which a leg has something to do.
     pub fn poll_timeout(&self) -> Option<Mono> {
-        let epoch = self.epoch?;
         let tick = if !self.rests() {
             self.tick
         } else if self.next_due == NEVER {
             return None;
         } else {
-            ticks(self.next_due.since(epoch).saturating_add(TICK - Duration::from_nanos(1))).max(self.tick)
+            ticks(self.next_due + (TICK - Duration::from_nanos(1))).max(self.tick)
         };
-        Some(epoch + Duration::from_nanos(tick.saturating_mul(TICK.as_nanos() as u64)))
+        Some(Mono::from_nanos(tick.saturating_mul(TICK.as_nanos() as u64)))
     }
 
     /// A leg's packets so far.
@@ -472,6 +518,8 @@ impl Bay {
     pub fn load(&self) -> Load {
         Load {
             legs: self.legs.len(),
+            seats: self.seats.len(),
+            awaited: self.awaited.len(),
             plays: self.players.len(),
             recordings: self.recorders.len(),
             taps: self.taps.len(),
@@ -486,41 +534,34 @@ impl Bay {
         self.ticking.is_empty() && self.recorders.is_empty()
     }
 
-    /// Ticks begin, if they have not.
-    fn wake(&mut self, now: Mono) {
-        self.epoch.get_or_insert(now);
-        self.rouse(now);
-    }
-
     /// No tick is owed for the time in which none was needed: the next one is to come.
     fn rouse(&mut self, now: Mono) {
-        if let Some(epoch) = self.epoch.filter(|_| self.rests()) {
-            self.tick = ticks(now.since(epoch)) + 1;
+        if self.rests() {
+            self.tick = ticks(now) + 1;
         }
-    }
-
-    /// Samples since the epoch.
-    fn clock(&self, now: Mono) -> u64 {
-        self.epoch.map_or(0, |epoch| now.since(epoch).as_nanos() as u64 / 125_000)
     }
 
     fn open(&mut self, now: Mono, id: LegId, plan: Plan, wire: &mut impl Wire) {
         if self.leg_slots.contains_key(&id) {
             return self.amend(now, id, plan, wire);
         }
-        self.wake(now);
-        let socket = plan.socket;
-        let path = plan.path.clone();
-        let certificate = &self.kit.certificate;
-        let endpoint = Endpoint::new(now, self.clock(now), id, plan, certificate, &mut self.mint);
-        let due = endpoint.poll_timeout();
+        let endpoint = Endpoint::new(now, clock(now), id, plan, &self.kit.certificate, &mut self.mint);
+        let slot = self.settle(endpoint, None);
+        self.enter_port(slot);
+        self.join_in(slot, wire);
+    }
+
+    /// A leg has a place of its own from now on, but nothing to do with others yet.
+    fn settle(&mut self, endpoint: Endpoint, detector: Option<Box<Detector>>) -> usize {
+        let (id, due) = (endpoint.leg(), endpoint.poll_timeout());
         let slot = self.legs.insert(Leg {
             endpoint,
+            home: Home::Own,
             hearing: Hearing::Nothing,
             wired: vec![],
             relays: vec![],
             ears: [None, None],
-            detector: None,
+            detector,
             tap: None,
             tapped_by: 0,
             lull: Lull::new(self.mint.u32()),
@@ -533,8 +574,12 @@ impl Bay {
         self.due_by(slot, due);
         self.ticking.reserve(self.legs.len());
         self.leg_slots.insert(id, slot);
-        self.take_socket(socket, slot);
-        self.register(slot, &path);
+        slot
+    }
+
+    /// It is heard and recorded, and hears, as was said before it was there.
+    fn join_in(&mut self, slot: usize, wire: &mut impl Wire) {
+        let id = self.legs[slot].endpoint.leg();
         self.legs[slot].listen();
         let recorded = self.recorders.values().flat_map(|r| [Some(r.left), r.right]).flatten();
         for _ in 0..recorded.filter(|leg| *leg == id).count() {
@@ -547,20 +592,20 @@ impl Bay {
 
     fn amend(&mut self, now: Mono, id: LegId, plan: Plan, wire: &mut impl Wire) {
         let Some(&slot) = self.leg_slots.get(&id) else { return };
-        let (before, socket) = (self.legs[slot].endpoint.plan().socket, plan.socket);
-        if before != socket {
-            self.leave_socket(before, slot);
-            self.take_socket(socket, slot);
+        let before = self.legs[slot].endpoint.plan();
+        let (moved, recoded) = (before.socket != plan.socket, before.codec != plan.codec);
+        if moved {
+            self.leave_port(slot);
         }
-        let clock = self.clock(now);
-        let codec = plan.codec;
-        let recoded = self.legs[slot].endpoint.plan().codec != codec;
-        let path = plan.path.clone();
-        let retired = self.legs[slot].endpoint.amend(now, clock, plan, &self.kit.certificate);
+        let retired = self.legs[slot].endpoint.amend(now, clock(now), plan, &self.kit.certificate);
         if let Some(retired) = retired {
-            self.crowd.retire(&retired);
+            self.notify(slot, Notice::Retire(retired));
         }
-        self.register(slot, &path);
+        if moved {
+            self.enter_port(slot);
+        } else {
+            self.register(slot);
+        }
         self.legs[slot].listen();
         if recoded {
             self.recode(slot);
@@ -642,25 +687,31 @@ impl Bay {
     }
 
     fn close(&mut self, now: Mono, id: LegId, wire: &mut impl Wire) {
+        if let Some(&slot) = self.leg_slots.get(&id) {
+            self.leave_port(slot);
+        }
+        if let Some(mut leg) = self.part_with(id) {
+            self.events.push_back(leg.endpoint.close(now, clock(now), wire));
+        }
+    }
+
+    /// Takes a leg out: nobody here hears it any more, and it hears nobody.
+    fn part_with(&mut self, id: LegId) -> Option<Leg> {
         self.patch.forget_listener(id);
         let listeners = self.patch.forget_source(Source::Leg(id));
-        let Some(slot) = self.leg_slots.remove(&id) else { return };
+        let slot = self.leg_slots.remove(&id)?;
         listeners.into_iter().for_each(|listener| self.rewire(listener));
         self.unhook(slot);
-        let clock = self.clock(now);
-        if let Some(mut leg) = self.legs.remove(slot) {
-            self.leave_socket(leg.endpoint.plan().socket, slot);
-            self.crowd.forget(slot);
-            self.events.push_back(leg.endpoint.close(now, clock, wire));
-            if let Some(tap) = leg.tap {
-                self.taps.remove(tap);
-            }
+        let leg = self.legs.remove(slot)?;
+        if let Some(tap) = leg.tap {
+            self.taps.remove(tap);
         }
         self.ticking.retain(|s| *s != slot);
         self.due[slot] = NEVER;
         if self.legs.len() == 0 {
             self.next_due = NEVER;
         }
+        Some(leg)
     }
 
     fn stop(&mut self, play: PlayId) {
@@ -673,9 +724,6 @@ impl Bay {
     }
 
     fn take_socket(&mut self, socket: SocketId, slot: usize) {
-        if socket == SocketId::SHARED {
-            return;
-        }
         let index = socket.0 as usize;
         if self.socket_slots.len() <= index {
             self.socket_slots.resize(index + 1, None);
@@ -866,7 +914,7 @@ impl Bay {
     fn decode(&mut self, now: Mono, slot: usize, incoming: &Incoming, octets: &[u8], wire: &mut impl Wire) {
         let Incoming { header, .. } = incoming;
         let codec = self.legs[slot].endpoint.plan().codec;
-        let clock = self.clock(now);
+        let clock = clock(now);
         let described = codec == Codec::Opus && octets.len() <= SILENCE;
         if !described {
             self.end_lulls(slot, header.timestamp);
@@ -1026,7 +1074,7 @@ impl Bay {
             Kind::Audio => Scale::of(codec).up(codec::samples_of(codec, &buffer[payload.clone()]).into()),
             Kind::Event | Kind::EventAside | Kind::Noise => 0,
         };
-        let passing = Passing { clock: self.clock(now), source: slot, kind, header, span };
+        let passing = Passing { clock: clock(now), source: slot, kind, header, span };
         let length = self.legs[slot].relays.len();
         for n in 0..length {
             let listener = self.legs[slot].relays[n];
@@ -1171,9 +1219,14 @@ impl Bay {
 
 const NEVER: Mono = Mono::from_nanos(u64::MAX);
 
-/// Whole ticks of a span.
-fn ticks(span: Duration) -> u64 {
-    span.as_nanos() as u64 / TICK.as_nanos() as u64
+/// Whole ticks until then.
+fn ticks(now: Mono) -> u64 {
+    now.as_nanos() / TICK.as_nanos() as u64
+}
+
+/// Samples until then.
+const fn clock(now: Mono) -> u64 {
+    now.as_nanos() / 125_000
 }
 
 /// A player's frame; notes the player once when it is over.

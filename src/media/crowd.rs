@@ -33,9 +33,15 @@ const PASSWORD: usize = 24;
 pub struct Shard(u16);
 
 impl Shard {
+    pub const FIRST: Self = Self(0);
+
     /// `None` above 4095.
     pub const fn new(number: u16) -> Option<Self> {
         if number < 4096 { Some(Self(number)) } else { None }
+    }
+
+    pub(super) const fn of(number: u32) -> Option<Self> {
+        if number < 4096 { Some(Self(number as u16)) } else { None }
     }
 
     pub const fn number(self) -> usize {

@@ -32,7 +32,9 @@ use std::time::Duration;
 
 use crate::base::{Codec, Key, LegId, Mos, PlayId};
 
+pub use bay::moving::Parcel;
 pub use bay::{Bay, Channel, Kit, Load, TICK, Tape, Tones, Wire};
+pub use crowd::Shard;
 pub use plan::{Direction, Events, Keys, Metrics, Opus, Path, Plan, Rtcp, SocketId};
 pub use prompt::Prompt;
 
@@ -54,6 +56,17 @@ pub enum Command {
     },
     /// The leg is over; its socket goes to rest.
     Close {
+        leg: LegId,
+    },
+    /// The leg, which is on a shared port, lives at another shard from now on, with its keys and
+    /// numbers, and who hears whom is to be said there. That shard is told to [`Command::Await`] it.
+    Move {
+        leg: LegId,
+        to: Shard,
+    },
+    /// The leg is on its way here from another shard: what is commanded of it alone waits until it
+    /// is there.
+    Await {
         leg: LegId,
     },
     /// From now on `listener` hears exactly these sources. None is silence.

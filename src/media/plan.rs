@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 
+use super::crowd::Shard;
 use crate::base::{Codec, DtlsRole, Fingerprint, IceCredentials, MasterKey, Rate};
 
-/// A socket pair of a shard's stock (RTP, and RTCP one port above): its index there.
+/// A socket pair of a shard's stock (RTP, and RTCP one port above): its index there. Or the port that
+/// all ICE legs of a shard share, and then it says whose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SocketId(pub u32);
 
@@ -72,7 +74,7 @@ pub enum Path {
         /// Where the peer said it receives RTCP (RFC 3605), else `remote`'s port plus one.
         remote_rtcp: SocketAddr,
     },
-    /// On the shard's shared port ([`SocketId::SHARED`]), where its checks come from (RFC 8445).
+    /// On a shard's shared port ([`SocketId::shared`]), where its checks come from (RFC 8445).
     Ice { ours: IceCredentials, theirs: IceCredentials },
 }
 
@@ -117,8 +119,20 @@ impl Plan {
 }
 
 impl SocketId {
-    /// The one port that all ICE legs of a shard share.
-    pub const SHARED: Self = Self(u32::MAX);
+    /// The one port that the ICE legs of this shard share. A leg that moves to another shard keeps it:
+    /// its peer knows no other.
+    pub const fn shared(shard: Shard) -> Self {
+        Self(u32::MAX - shard.number() as u32)
+    }
+
+    /// Whose shared port it is; `None` of a pair of the stock.
+    pub const fn shared_by(self) -> Option<Shard> {
+        Shard::of(u32::MAX - self.0)
+    }
+
+    pub const fn is_shared(self) -> bool {
+        self.shared_by().is_some()
+    }
 }
 
 /// RFC 3264 §5.1, seen from us.

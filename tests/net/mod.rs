@@ -19,6 +19,7 @@ use baton::gateway::desk::ConnectionId;
 use baton::gateway::web::{self, Done};
 use baton::gateway::{Gateway, Input, Output, Write};
 use baton::journey::{Dossier, Status};
+use baton::media::crowd::shard_of;
 use baton::media::{self, Prompt, Repeat, SocketId};
 use baton::sip::{self, Hop, Message, Method, Transport};
 
@@ -38,12 +39,14 @@ const DISK: Duration = Duration::from_millis(80);
 
 pub const BATON: &str = "10.0.0.1:5060";
 pub const CARRIER: &str = "10.0.1.1:5060";
-/// The port that all pages share.
+/// The port that all pages share, the first shard's; the others have those above it.
 const WEB: &str = "10.0.0.1:30000";
 
 pub struct Net {
     pub gateway: Gateway,
     pub now: Now,
+    /// Media threads.
+    shards: u16,
     pub phones: BTreeMap<SocketAddr, Phone>,
     /// What the store would find of whoever calls, and how long it takes.
     pub dossier: Dossier,
@@ -91,6 +94,10 @@ enum Due {
 #[derive(Default)]
 pub struct Media {
     pub open: BTreeMap<LegId, media::Plan>,
+    /// At which shard.
+    pub lives: BTreeMap<LegId, u16>,
+    /// Legs on their way, and where to.
+    pub awaited: BTreeSet<(LegId, u16)>,
     pub rows: BTreeMap<LegId, Vec<media::Source>>,
     pub plays: BTreeMap<PlayId, Repeat>,
     pub recordings: BTreeSet<u64>,
@@ -137,7 +144,8 @@ pub fn config(text: &str, flows: &[&str]) -> Arc<Config> {
     match resolve(&files, &NoDisk) {
         // As the media threads would say at start.
         Ok(mut config) => {
-            config.media.web = vec![at(WEB)];
+            let web = |shard| SocketAddr::new(at(WEB).ip(), at(WEB).port() + shard);
+            config.media.web = (0..config.media.shards).map(web).collect();
             config.media.fingerprint = Some(Fingerprint([7; 32]));
             Arc::new(config)
         }
@@ -149,6 +157,7 @@ impl Net {
     pub fn new(config: Arc<Config>) -> Self {
         let now = Now { mono: Mono::ZERO, wall: Wall::from_millis(1_800_000_000_000) };
         let mut net = Self {
+            shards: config.media.shards,
             gateway: Gateway::new(config, [7; 32], now),
             now,
             phones: BTreeMap::new(),
@@ -170,8 +179,8 @@ impl Net {
             count: 0,
         };
         for i in 0..SOCKETS {
-            let (socket, address) = socket(i);
-            net.tell(Input::Stocked { shard: 0, socket, address });
+            let (shard, socket, address) = net.socket(i);
+            net.tell(Input::Stocked { shard, socket, address });
         }
         net.phone("carrier", CARRIER, Then::Ignore);
         net
@@ -271,7 +280,7 @@ impl Net {
 
     /// What media tells of every page's leg.
     pub fn befall_pages(&mut self, event: fn(LegId) -> media::Event) {
-        let pages = self.media.open.iter().filter(|(_, plan)| plan.socket == SocketId::SHARED);
+        let pages = self.media.open.iter().filter(|(_, plan)| plan.socket.is_shared());
         for leg in pages.map(|(leg, _)| *leg).collect::<Vec<_>>() {
             let event = event(leg);
             let word = format!("{event:?}");
@@ -427,7 +436,7 @@ impl Net {
                         self.schedule(DELAY, Due::Phone(hop.remote, bytes));
                     }
                 }
-                Output::Media { command, .. } => self.obey(command),
+                Output::Media { shard, command } => self.obey(shard, command),
                 Output::LookUp { contact, ticket, .. } => {
                     let dossier = Some(Box::new(self.dossier.clone()));
                     self.schedule(self.look_up, Due::Gateway(Input::Found { contact, ticket, dossier }));
@@ -479,9 +488,10 @@ impl Net {
         }
     }
 
-    fn obey(&mut self, command: media::Command) {
+    fn obey(&mut self, shard: u16, command: media::Command) {
         use media::Command::*;
         self.media.heed(&command);
+        self.media.assert_there(shard, &command);
         if let Open { leg, plan } | Amend { leg, plan } = &command
             && let media::Path::Ice { theirs, .. } = &plan.path
             && let Some(handshake) = self.handshake
@@ -491,6 +501,7 @@ impl Net {
         match command {
             Open { leg, plan } => {
                 assert!(self.media.open.insert(leg, plan).is_none(), "leg {leg} opened twice");
+                self.media.lives.insert(leg, shard);
             }
             Amend { leg, plan } => {
                 let old = self.media.open.insert(leg, plan);
@@ -499,7 +510,17 @@ impl Net {
             Close { leg } => {
                 let plan = self.media.open.remove(&leg);
                 self.media.rows.remove(&leg);
+                self.media.lives.remove(&leg);
                 self.rest(plan.unwrap_or_else(|| panic!("leg {leg} closed without being open")).socket);
+            }
+            Await { leg } => {
+                assert!(self.media.awaited.insert((leg, shard)), "leg {leg} is awaited twice");
+            }
+            Move { leg, to } => {
+                let to = to.number() as u16;
+                assert!(self.media.awaited.remove(&(leg, to)), "leg {leg} moves where nobody awaits it");
+                self.media.lives.insert(leg, to);
+                self.media.rows.remove(&leg);
             }
             Patch { listener, sources } => {
                 if self.media.open.contains_key(&listener) {
@@ -529,11 +550,16 @@ impl Net {
     }
 
     fn rest(&mut self, id: SocketId) {
-        if id == SocketId::SHARED {
+        if id.is_shared() {
             return;
         }
-        let (socket, address) = socket(id.0 as u16);
-        self.schedule(REST, Due::Gateway(Input::Stocked { shard: 0, socket, address }));
+        let (shard, socket, address) = self.socket(id.0 as u16);
+        self.schedule(REST, Due::Gateway(Input::Stocked { shard, socket, address }));
+    }
+
+    /// The shards have them in turn.
+    fn socket(&self, i: u16) -> (u16, SocketId, SocketAddr) {
+        (i % self.shards, SocketId(u32::from(i)), SocketAddr::from(([10, 0, 0, 1], 20_000 + 2 * i)))
     }
 
     fn schedule(&mut self, after: Duration, due: Due) {
@@ -597,6 +623,37 @@ impl Net {
 }
 
 impl Media {
+    /// A shard is commanded only what it can do: it has the legs, and who hears whom is there, too.
+    fn assert_there(&self, shard: u16, command: &media::Command) {
+        use media::Command::*;
+        let legs = match command {
+            Open { plan, .. } | Amend { plan, .. } => {
+                if let media::Path::Ice { ours, .. } = &plan.path {
+                    let home = plan.socket.shared_by();
+                    assert_eq!(shard_of(ours.ufrag.as_bytes()), home, "checks would not arrive");
+                }
+                vec![]
+            }
+            Close { leg } | Move { leg, .. } | Press { leg, .. } => vec![*leg],
+            Patch { listener, sources } => {
+                let heard = sources.iter().filter_map(|source| match source {
+                    media::Source::Leg(leg) => Some(*leg),
+                    _ => None,
+                });
+                heard.chain([*listener]).collect()
+            }
+            Record { left, right, .. } | Rewire { left, right, .. } => {
+                right.iter().chain([left]).copied().collect()
+            }
+            _ => vec![],
+        };
+        let amended = if let Amend { leg, .. } = command { Some(*leg) } else { None };
+        for leg in legs.into_iter().chain(amended) {
+            let lives = self.lives.get(&leg);
+            assert!(lives.is_none_or(|at| *at == shard), "leg {leg} is not at shard {shard}: {command:?}");
+        }
+    }
+
     fn heed(&mut self, command: &media::Command) {
         use media::Command::*;
         if self.commands.len() == 16 {
@@ -606,6 +663,8 @@ impl Media {
             Open { .. } => "open",
             Amend { .. } => "amend",
             Close { .. } => "close",
+            Move { .. } => "move",
+            Await { .. } => "await",
             Patch { .. } => "patch",
             Play { .. } => "play",
             Stop { .. } => "stop",
@@ -655,10 +714,6 @@ fn browser(n: u64) -> String {
         "",
     ]
     .join("\r\n")
-}
-
-fn socket(i: u16) -> (SocketId, SocketAddr) {
-    (SocketId(u32::from(i)), SocketAddr::from(([10, 0, 0, 1], 20_000 + 2 * i)))
 }
 
 fn said(utterances: &[baton::ivr::Utterance]) -> String {

@@ -4,7 +4,11 @@
 //! Nothing is decided here. Each thread keeps a *stock* of bound socket pairs and tells of each
 //! one ([`Report::Stocked`]), so that signalling can name a port without asking. A pair is used up
 //! by [`Command::Open`] and its port rests after [`Command::Close`].
+//!
+//! A leg on a shared port may move from one thread to another ([`Command::Move`]). Then those two hand
+//! each other what is for the other, by rings of their own.
 
+mod neighbours;
 mod poll;
 mod shard;
 mod stock;
@@ -22,6 +26,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use self::neighbours::Neighbours;
 use self::poll::{Bell, Epoll};
 use self::shard::{Order, Shard};
 use self::stock::Stock;
@@ -120,6 +125,8 @@ pub struct Counts {
     sent: AtomicU64,
     unsent: AtomicU64,
     oversize: AtomicU64,
+    forwarded: AtomicU64,
+    unforwarded: AtomicU64,
     stocked: AtomicU64,
     unrecorded: AtomicU64,
 }
@@ -157,7 +164,6 @@ impl Media {
         let certificate = Certificate::generate().map_err(io::Error::other)?;
         let fingerprint = certificate.fingerprint();
         let kit = Kit { tones: Arc::default(), certificate };
-        let mut web = Vec::new();
         let mut prepared = Vec::new();
         // Before anything is recorded anew.
         match tape::mend(&settings.recordings.folder)? {
@@ -166,7 +172,16 @@ impl Media {
         }
         let alarms = Arc::new(Alarms::default());
         let mut writers = Vec::new();
+        let mut doors = Vec::new();
         for n in 0..settings.shards.max(1) {
+            let port = if settings.web_port == 0 { 0 } else { settings.web_port.saturating_add(n as u16) };
+            let shared = stock::bind_shared(SocketAddr::new(settings.address, port))?;
+            doors.push((shared, Arc::new(Bell::new()?)));
+        }
+        let web = doors.iter().map(|(shared, _)| shared.local_addr()).collect::<io::Result<_>>()?;
+        let bells: Vec<_> = doors.iter().map(|(_, bell)| Arc::clone(bell)).collect();
+        let shards = Neighbours::all(doors).into_iter().zip(bells).enumerate();
+        for (n, ((neighbours, inbox), bell)) in shards {
             let counts = Arc::new(Counts::default());
             let (feed, outlet) = tape::ring(settings.tape, Arc::clone(&counts));
             let (shelf, alarms) = (settings.recordings.clone(), Arc::clone(&alarms));
@@ -175,13 +190,11 @@ impl Media {
             let tries = ports.len();
             let mut mint = mint.fork();
             let (level, rest) = (settings.stock, settings.rest);
-            let port = if settings.web_port == 0 { 0 } else { settings.web_port.saturating_add(n as u16) };
-            let shared = stock::bind_shared(SocketAddr::new(settings.address, port))?;
-            web.push(shared.local_addr()?);
+            let own = neighbours.own();
             let mut stock = Stock::new(
                 Epoll::new()?,
                 settings.address,
-                shared,
+                neighbours,
                 ports,
                 level,
                 rest,
@@ -193,11 +206,11 @@ impl Media {
                 return Err(io::ErrorKind::AddrInUse.into());
             }
             let (orders, ordered) = sync_channel(RING);
-            let bell = Arc::new(Bell::new()?);
             let shard = Shard::new(
                 ShardId(n as u32),
                 clock,
-                Bay::new(mint, kit.clone()),
+                Bay::new(own, mint, kit.clone()),
+                inbox,
                 stock,
                 feed,
                 Arc::clone(&bell),
@@ -349,6 +362,16 @@ impl Counts {
         self.oversize.load(Ordering::Relaxed)
     }
 
+    /// Packets that went after a leg which moved to another shard.
+    pub fn forwarded(&self) -> u64 {
+        self.forwarded.load(Ordering::Relaxed)
+    }
+
+    /// Packets for which that shard had no room.
+    pub fn unforwarded(&self) -> u64 {
+        self.unforwarded.load(Ordering::Relaxed)
+    }
+
     /// Pairs ready now.
     pub fn stocked(&self) -> u64 {
         self.stocked.load(Ordering::Relaxed)
@@ -377,9 +400,10 @@ mod tests {
     use super::*;
     use crate::audio::wav;
     use crate::base::Codec;
-    use crate::base::LegId;
+    use crate::base::{IceCredentials, LegId};
     use crate::call::recording::file_name;
-    use crate::media::{Direction, Events, Keys, Metrics, Path, Plan, Rtcp, Source};
+    use crate::media::{self, Direction, Events, Keys, Metrics, Path, Plan, Rtcp, Source};
+    use crate::rtp::stun::{self, Class, Draft, Password, Role, Transaction};
 
     const CALLER: LegId = LegId(1);
     const AGENT: LegId = LegId(2);
@@ -388,6 +412,8 @@ mod tests {
     struct Scene {
         media: Option<Media>,
         reports: mpsc::Receiver<Report>,
+        /// Told of while another shard's were waited for.
+        pairs: Vec<(ShardId, SocketId, SocketAddr)>,
         folder: PathBuf,
     }
 
@@ -400,10 +426,14 @@ mod tests {
 
     impl Scene {
         fn new(name: &str, stock: usize, room: usize) -> Self {
+            Self::of(1, name, stock, room)
+        }
+
+        fn of(shards: usize, name: &str, stock: usize, room: usize) -> Self {
             let folder = std::env::temp_dir().join(format!("baton-media-{name}-{}", std::process::id()));
             let _ = std::fs::remove_dir_all(&folder);
             let settings = Settings {
-                shards: 1,
+                shards,
                 address: [127, 0, 0, 1].into(),
                 stock,
                 ports: 30_000..=39_999,
@@ -418,7 +448,7 @@ mod tests {
             seed[..4].copy_from_slice(&std::process::id().to_le_bytes());
             let mut mint = Mint::new(seed);
             let media = Media::start(&settings, Clock::new(), &mut mint, &reports).unwrap();
-            Self { media: Some(media), reports: told, folder }
+            Self { media: Some(media), reports: told, pairs: vec![], folder }
         }
 
         fn media(&mut self) -> &mut Media {
@@ -430,9 +460,17 @@ mod tests {
         }
 
         async fn stocked(&mut self) -> (SocketId, SocketAddr) {
+            self.stocked_at(SHARD).await
+        }
+
+        async fn stocked_at(&mut self, at: ShardId) -> (SocketId, SocketAddr) {
             loop {
-                if let Report::Stocked { socket, address, .. } = self.told().await {
+                if let Some(n) = self.pairs.iter().position(|(shard, ..)| *shard == at) {
+                    let (_, socket, address) = self.pairs.remove(n);
                     return (socket, address);
+                }
+                if let Report::Stocked { shard, socket, address } = self.told().await {
+                    self.pairs.push((shard, socket, address));
                 }
             }
         }
@@ -454,36 +492,52 @@ mod tests {
         }
 
         fn order(&mut self, command: Command) {
-            self.media().command(SHARD, command).unwrap();
+            self.order_at(SHARD, command);
+        }
+
+        fn order_at(&mut self, shard: ShardId, command: Command) {
+            self.media().command(shard, command).unwrap();
         }
 
         /// Opens a leg toward a phone of its own.
         async fn open(&mut self, leg: LegId) -> Phone {
-            let (stocked, ours) = self.stocked().await;
-            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-            let remote = socket.local_addr().unwrap();
-            let plan = Plan {
-                socket: stocked,
-                path: Path::Symmetric {
-                    remote,
-                    remote_rtcp: SocketAddr::new(remote.ip(), remote.port() + 1),
-                },
-                keys: Keys::None,
-                rtcp: Rtcp::Apart,
-                metrics: Metrics::Unasked,
-                codec: Codec::Pcmu,
-                payload_type: 0,
-                payload_type_in: 0,
-                events: Some(Events { sent: 101, received: 101, clock: 8000, aside: None }),
-                noise: None,
-                opus: None,
-                ptime_ms: 20,
-                direction: Direction::SendRecv,
-                ssrc: 7,
-            };
-            self.order(Command::Open { leg, plan });
-            Phone { socket, ours, sequence: 0 }
+            self.open_at(SHARD, leg).await
+        }
+
+        async fn open_at(&mut self, shard: ShardId, leg: LegId) -> Phone {
+            let (stocked, ours) = self.stocked_at(shard).await;
+            let phone = Phone::new(ours);
+            let remote = phone.socket.local_addr().unwrap();
+            let remote_rtcp = SocketAddr::new(remote.ip(), remote.port() + 1);
+            let plan = plan(stocked, Path::Symmetric { remote, remote_rtcp });
+            self.order_at(shard, Command::Open { leg, plan });
+            phone
+        }
+
+        /// Two legs at a shard hear each other.
+        fn connect(&mut self, shard: ShardId, a: LegId, b: LegId) {
+            for (listener, source) in [(a, b), (b, a)] {
+                self.order_at(shard, Command::Patch { listener, sources: vec![Source::Leg(source)] });
+            }
+        }
+    }
+
+    fn plan(socket: SocketId, path: Path) -> Plan {
+        Plan {
+            socket,
+            path,
+            keys: Keys::None,
+            rtcp: Rtcp::Apart,
+            metrics: Metrics::Unasked,
+            codec: Codec::Pcmu,
+            payload_type: 0,
+            payload_type_in: 0,
+            events: Some(Events { sent: 101, received: 101, clock: 8000, aside: None }),
+            noise: None,
+            opus: None,
+            ptime_ms: 20,
+            direction: Direction::SendRecv,
+            ssrc: 7,
         }
     }
 
@@ -495,6 +549,28 @@ mod tests {
     }
 
     impl Phone {
+        /// Which talks to this address of ours.
+        fn new(ours: SocketAddr) -> Self {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            Self { socket, ours, sequence: 0 }
+        }
+
+        /// Asks by STUN whether it may use the path, and is answered that it may.
+        fn check(&self, (ours, theirs): (&IceCredentials, &IceCredentials)) {
+            let mut buffer = [0; 256];
+            let request = Draft::new(&mut buffer, Class::Request, Transaction([3; 12]))
+                .username(&ours.ufrag, &theirs.ufrag)
+                .role(Role::Controlling(7))
+                .nominate()
+                .sign(&Password::new(ours.password.as_bytes()));
+            self.socket.send_to(request.finish().unwrap(), self.ours).unwrap();
+            let mut reply = [0; 2048];
+            let (length, from) = self.socket.recv_from(&mut reply).unwrap();
+            let reply = stun::parse(&reply[..length]).unwrap();
+            assert_eq!((reply.class, from), (Class::Success, self.ours));
+        }
+
         fn say(&mut self, octet: u8) {
             self.sequence += 1;
             let mut packet = vec![0x80, 0];
@@ -543,6 +619,53 @@ mod tests {
         assert_eq!(agent.hear(), (vec![0x11; 160], agent.ours));
         assert_eq!(caller.hear(), (vec![0x22; 160], caller.ours));
         assert!(scene.media().counts(SHARD).unwrap().received() >= 2);
+    }
+
+    #[tokio::test]
+    async fn a_leg_that_moved_to_another_thread_is_heard_and_hears_there() {
+        let mut scene = Scene::of(2, "moved----------------", 4, 64);
+        let other = ShardId(1);
+        let shards = [0, 1].map(|n| media::Shard::new(n).unwrap());
+        let ours = shards[0].credentials(&mut Mint::new([9; 32]));
+        let theirs = IceCredentials { ufrag: "page".into(), password: "of its own, and long".into() };
+        let plan =
+            plan(SocketId::shared(shards[0]), Path::Ice { ours: ours.clone(), theirs: theirs.clone() });
+        scene.order(Command::Open { leg: AGENT, plan });
+        let web = scene.media().web()[0];
+        let mut agent = Phone::new(web);
+        agent.check((&ours, &theirs));
+        let mut far = scene.open_at(other, CALLER).await;
+        scene.order_at(other, Command::Await { leg: AGENT });
+        scene.order(Command::Move { leg: AGENT, to: shards[1] });
+        scene.connect(other, CALLER, AGENT);
+        agent.say(0x11);
+        assert_eq!(far.hear(), (vec![0x11; 160], far.ours));
+        far.say(0x22);
+        assert_eq!(agent.hear(), (vec![0x22; 160], web));
+
+        // From another address, which its home has learnt by the second answer.
+        let mut agent = Phone { sequence: agent.sequence, ..Phone::new(web) };
+        agent.check((&ours, &theirs));
+        agent.check((&ours, &theirs));
+        agent.say(0x33);
+        assert_eq!(far.hear().0, [0x33; 160]);
+        let forwarded = scene.media().counts(SHARD).unwrap().forwarded();
+        assert_eq!(forwarded, 4);
+
+        let third = LegId(3);
+        let mut near = scene.open(third).await;
+        scene.order(Command::Await { leg: AGENT });
+        scene.order_at(other, Command::Move { leg: AGENT, to: shards[0] });
+        scene.connect(SHARD, third, AGENT);
+        near.socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        // Until the leg is home again, what comes goes where it was.
+        let came = (0..500).any(|_| {
+            agent.say(0x44);
+            near.socket.peek(&mut [0; 2048]).is_ok()
+        });
+        assert!(came);
+        near.say(0x55);
+        assert_eq!((near.hear().0, agent.hear().0), (vec![0x44; 160], vec![0x55; 160]));
     }
 
     #[tokio::test]

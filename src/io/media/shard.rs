@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::neighbours::{Inbox, NoRoom};
 use super::poll::{Bell, Ready, Timer};
 use super::stock::{FIRST_FREE_TOKEN, Stock, socket_of};
 use super::tape::Feed;
 use super::{Counts, Report, ShardId};
 use crate::base::{ContactId, LegId, Mono};
 use crate::io::clock::Clock;
-use crate::media::{Bay, Command, RecordingId, SocketId, TICK};
+use crate::media::{self, Bay, Command, Parcel, RecordingId, SocketId, TICK};
 
 /// What the thread is told over its ring. It ends when nobody can tell it anything any more.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub(super) struct Shard {
     id: ShardId,
     clock: Clock,
     bay: Bay,
+    inbox: Inbox,
     stock: Stock,
     feed: Feed,
     timer: Timer,
@@ -42,7 +44,10 @@ pub(super) struct Shard {
     fill_at: Mono,
     bell: Arc<Bell>,
     orders: Receiver<Order>,
+    /// Legs with a pair of the stock.
     legs: HashMap<LegId, SocketId>,
+    /// For which another shard had no room.
+    ungiven: Option<(media::Shard, Parcel)>,
     reports: mpsc::Sender<Report>,
     /// For which the channel had no room.
     untold: Option<Report>,
@@ -58,7 +63,7 @@ const CHORES: Duration = Duration::from_millis(100);
 const FILLING: Duration = Duration::from_millis(4);
 /// Pairs bound at one time: some 50 µs each, within which no packet is handled.
 const BOUND_AT_ONCE: usize = 8;
-/// Datagrams of the shared port handled before others get their turn.
+/// Datagrams of the shared port handled before others get their turn, and of those forwarded.
 const SHARED_AT_ONCE: usize = 32;
 /// Longer than any packet of audio, and than any Ethernet frame.
 const LONGEST: usize = 2048;
@@ -77,6 +82,7 @@ impl Shard {
         id: ShardId,
         clock: Clock,
         bay: Bay,
+        inbox: Inbox,
         stock: Stock,
         feed: Feed,
         bell: Arc<Bell>,
@@ -91,6 +97,7 @@ impl Shard {
             id,
             clock,
             bay,
+            inbox,
             stock,
             feed,
             timer,
@@ -100,6 +107,7 @@ impl Shard {
             bell,
             orders,
             legs: HashMap::new(),
+            ungiven: None,
             reports,
             untold: None,
             counts,
@@ -115,7 +123,7 @@ impl Shard {
             self.arm();
             self.stock.epoll().wait(&mut ready);
             // First of all: the first packet of a call is not to be lost to the leg's opening.
-            if self.bell.is_rung() && self.obey() == Going::Stopped {
+            if self.bell.is_rung() && self.obey(&mut buffer) == Going::Stopped {
                 return;
             }
             let mut n = 0;
@@ -123,7 +131,7 @@ impl Shard {
                 n += 1;
                 match token {
                     BELL => {
-                        if self.obey() == Going::Stopped {
+                        if self.obey(&mut buffer) == Going::Stopped {
                             return;
                         }
                     }
@@ -133,7 +141,7 @@ impl Shard {
                     }
                     token => {
                         let (socket, channel) = socket_of(token);
-                        let most = if socket == SocketId::SHARED { SHARED_AT_ONCE } else { 1 };
+                        let most = if socket.is_shared() { SHARED_AT_ONCE } else { 1 };
                         for _ in 0..most {
                             let room = &mut buffer[..LONGEST];
                             let Some((length, from)) = self.stock.receive(socket, channel, room) else {
@@ -167,8 +175,29 @@ impl Shard {
         }
     }
 
-    fn obey(&mut self) -> Going {
+    /// Does what it was rung for.
+    fn obey(&mut self, buffer: &mut [u8; LONGEST + SPARE]) -> Going {
         self.bell.quiet();
+        for _ in 0..SHARED_AT_ONCE {
+            // First taken, last done: whatever was said before it was sent counts for it.
+            let stray = self.inbox.strays.try_recv();
+            if self.obey_orders() == Going::Stopped {
+                return Going::Stopped;
+            }
+            self.unpack();
+            let Ok(stray) = stray else { return Going::On };
+            let (packet, now) = (stray.bytes(), self.clock.mono());
+            let Some(room) = buffer.get_mut(..packet.len()) else { continue };
+            room.copy_from_slice(packet);
+            self.bay.handle_stray(now, stray.leg, stray.from, buffer, packet.len(), &mut self.stock);
+            self.give();
+        }
+        // The rest after the others' turn.
+        self.bell.ring();
+        Going::On
+    }
+
+    fn obey_orders(&mut self) -> Going {
         loop {
             match self.orders.try_recv() {
                 Ok(Order::Command(command)) => self.command(command),
@@ -177,6 +206,25 @@ impl Shard {
                 Ok(Order::Label(recording, contact)) => self.feed.label(recording, contact),
                 Err(TryRecvError::Empty) => return Going::On,
                 Err(TryRecvError::Disconnected) => return Going::Stopped,
+            }
+        }
+    }
+
+    /// Takes in what other shards gave.
+    fn unpack(&mut self) {
+        while let Ok(parcel) = self.inbox.parcels.try_recv() {
+            let now = self.clock.mono();
+            self.bay.handle_parcel(now, parcel, &mut self.stock, &mut self.feed);
+            self.give();
+        }
+    }
+
+    /// Gives other shards what is theirs, as far as they have room; the rest waits.
+    fn give(&mut self) {
+        while let Some((to, parcel)) = self.ungiven.take().or_else(|| self.bay.poll_parcel()) {
+            if let Err(NoRoom(parcel)) = self.stock.neighbours().give(to, parcel) {
+                self.ungiven = Some((to, parcel));
+                return;
             }
         }
     }
@@ -192,6 +240,9 @@ impl Shard {
     fn command(&mut self, command: Command) {
         let now = self.clock.mono();
         let left = match &command {
+            Command::Open { leg, plan } | Command::Amend { leg, plan } if plan.socket.is_shared() => {
+                self.legs.remove(leg)
+            }
             Command::Open { leg, plan } | Command::Amend { leg, plan } => {
                 self.take(plan.socket);
                 self.legs.insert(*leg, plan.socket).filter(|before| *before != plan.socket)
@@ -200,14 +251,18 @@ impl Shard {
             _ => None,
         };
         self.bay.handle_command(now, command, &mut self.stock, &mut self.feed);
+        // Before any packet is sent after a leg that left.
+        self.give();
         // After the leg's last words.
         if let Some(socket) = left {
             self.stock.retire(now, socket);
         }
     }
 
-    /// Tells the gateway what there is to tell, as far as it has room; the rest waits.
+    /// Tells the gateway and other shards what there is to tell, as far as they have room; the rest
+    /// waits.
     fn tell(&mut self) {
+        self.give();
         loop {
             let report = self
                 .untold
@@ -228,8 +283,8 @@ impl Shard {
     fn arm(&mut self) {
         let chores = self.chores_at.min(self.fill_at);
         let mut next = self.bay.poll_timeout().map_or(chores, |at| at.min(chores));
-        if self.untold.is_some() {
-            // The gateway may have caught up by then.
+        if self.untold.is_some() || self.ungiven.is_some() {
+            // Who had no room may have caught up by then.
             next = next.min(self.clock.mono() + TICK);
         }
         if self.armed != Some(next) {

@@ -13,10 +13,11 @@ use std::time::Duration;
 use socket2::{Protocol, Type};
 
 use super::Counts;
+use super::neighbours::Neighbours;
 use super::poll::Epoll;
-use crate::base::{Mint, Mono};
+use crate::base::{LegId, Mint, Mono};
 use crate::io::socket::{self, Dscp};
-use crate::media::{Channel, SocketId, Wire};
+use crate::media::{Channel, Shard, SocketId, Wire};
 
 #[derive(Debug)]
 pub(super) struct Stock {
@@ -30,8 +31,8 @@ pub(super) struct Stock {
     vacant: Vec<u32>,
     /// Even ports nobody has, the longest unused first, and when each may be had again.
     ports: VecDeque<(Mono, u16)>,
-    /// The port all WebRTC legs share.
-    shared: UdpSocket,
+    /// They have the ports that WebRTC legs share, this shard's among them.
+    neighbours: Neighbours,
     stocked: usize,
     unannounced: VecDeque<SocketId>,
     supply: Supply,
@@ -67,14 +68,17 @@ impl Stock {
     pub fn new(
         epoll: Epoll,
         address: IpAddr,
-        shared: UdpSocket,
+        neighbours: Neighbours,
         mut ports: Vec<u16>,
         level: usize,
         rest: Duration,
         mint: &mut Mint,
         counts: Arc<Counts>,
     ) -> io::Result<Self> {
-        epoll.add(&shared, token(SocketId::SHARED, Channel::Rtp))?;
+        let own = neighbours.own();
+        if let Some(shared) = neighbours.web(own) {
+            epoll.add(shared, token(SocketId::shared(own), Channel::Rtp))?;
+        }
         // Whoever guesses the next port could speak into a call before its caller does.
         for last in (1..ports.len()).rev() {
             ports.swap(last, mint.u64() as usize % (last + 1));
@@ -82,7 +86,7 @@ impl Stock {
         Ok(Self {
             epoll,
             address,
-            shared,
+            neighbours,
             level,
             rest,
             pairs: Vec::with_capacity(ports.len()),
@@ -97,6 +101,10 @@ impl Stock {
 
     pub fn epoll(&self) -> &Epoll {
         &self.epoll
+    }
+
+    pub fn neighbours(&self) -> &Neighbours {
+        &self.neighbours
     }
 
     /// Binds what is missing, trying at most so many ports; returns how many pairs were bound.
@@ -206,9 +214,9 @@ impl Stock {
     }
 
     fn socket(&self, socket: SocketId, channel: Channel) -> Option<&UdpSocket> {
-        match socket {
-            SocketId::SHARED => Some(&self.shared),
-            pair => self.pair(pair).map(|pair| pair.channel(channel)),
+        match socket.shared_by() {
+            Some(shard) => self.neighbours.web(shard),
+            None => self.pair(socket).map(|pair| pair.channel(channel)),
         }
     }
 
@@ -225,6 +233,11 @@ impl Wire for Stock {
             .filter(|_| to.port() != 0 && !to.ip().is_unspecified())
             .is_some_and(|socket| socket.send_to(bytes, to).is_ok());
         Counts::add(if sent { &self.counts.sent } else { &self.counts.unsent });
+    }
+
+    fn forward(&mut self, shard: Shard, leg: LegId, from: SocketAddr, bytes: &[u8]) {
+        let sent = self.neighbours.forward(shard, leg, from, bytes);
+        Counts::add(if sent.is_ok() { &self.counts.forwarded } else { &self.counts.unforwarded });
     }
 }
 
@@ -273,6 +286,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+    use crate::io::media::poll::Bell;
 
     const REST: Duration = Duration::from_secs(5);
 
@@ -284,8 +298,9 @@ mod tests {
         let (epoll, mut mint) = (Epoll::new().unwrap(), Mint::new(own));
         let address = Ipv4Addr::LOCALHOST.into();
         let shared = bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let (alone, _) = Neighbours::all(vec![(shared, Arc::new(Bell::new().unwrap()))]).remove(0);
         let counts = Arc::default();
-        let mut stock = Stock::new(epoll, address, shared, ports, level, REST, &mut mint, counts).unwrap();
+        let mut stock = Stock::new(epoll, address, alone, ports, level, REST, &mut mint, counts).unwrap();
         stock.fill(Mono::ZERO, 10_000).unwrap();
         stock
     }

@@ -138,7 +138,7 @@ fn no_packet_and_no_tick_allocates_under_keys_between_codecs_or_in_a_mix() {
         }
         if n % 50 == 0 {
             let check = phones[0].ice.as_mut().unwrap().request(Check::Nominating);
-            packets.push((SocketId::SHARED, phones[0].at, check));
+            packets.push((SHARED, phones[0].at, check));
         }
         ticks.push(packets);
     }
@@ -148,4 +148,66 @@ fn no_packet_and_no_tick_allocates_under_keys_between_codecs_or_in_a_mix() {
     assert_eq!(allocated, 0);
     assert!(sent.packets > 200 * 10, "{}", sent.packets);
     assert_eq!(rush.room.counts(1).dropped, 0);
+}
+
+/// Keeps what was forwarded last.
+struct Door {
+    length: usize,
+    bytes: [u8; 2048],
+    sent: u64,
+}
+
+impl Wire for Door {
+    fn send(&mut self, _: SocketId, _: Channel, _: SocketAddr, _: &[u8]) {
+        self.sent += 1;
+    }
+
+    fn forward(&mut self, _: Shard, _: LegId, _: SocketAddr, bytes: &[u8]) {
+        self.length = bytes.len();
+        self.bytes[..bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+#[test]
+fn no_packet_allocates_on_its_way_after_a_leg_that_moved() {
+    let there = Shard::new(4).unwrap();
+    let mut room = Room::new(&[]).with(there);
+    room.tell_at(there, Command::Open { leg: LegId(2), plan: plan(2, Codec::Opus) });
+    let mut browser = page(room.air.now, 1, 0, DtlsRole::Passive);
+    room.open(1, browser.plan);
+    browser.phone.check(&mut room, Check::Nominating);
+    room.tell(Command::Move { leg: LegId(1), to: there });
+    for (a, b) in [(1, 2), (2, 1)] {
+        room.tell_at(there, Command::Patch { listener: LegId(a), sources: vec![Source::Leg(LegId(b))] });
+    }
+    let hum = phrase(Rate::Wide, 5000);
+    let packets: Vec<_> = (0..250)
+        .map(|n| match n % 50 {
+            25 => browser.phone.ice.as_mut().unwrap().request(Check::Nominating),
+            _ => browser.phone.packet(&hum[n * 320..][..320]),
+        })
+        .collect();
+    let mut door = Door { length: 0, bytes: [0; 2048], sent: 0 };
+    let mut tape = Nowhere::default();
+    let mut buffer = [0; 2048];
+    let mut before = 0;
+    for (n, bytes) in packets.iter().enumerate() {
+        if n == 10 {
+            before = allocations();
+        }
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        let (now, from) = (room.air.now, browser.phone.at);
+        room.bay.handle_packet(now, SHARED, Channel::Rtp, from, &mut buffer, bytes.len(), &mut door);
+        buffer = door.bytes;
+        let (length, bay) = (std::mem::take(&mut door.length), room.others.get_mut(&4).unwrap());
+        bay.handle_stray(now, LegId(1), from, &mut buffer, length, &mut door);
+        while let Some((_, parcel)) = bay.poll_parcel() {
+            room.bay.handle_parcel(now, parcel, &mut door, &mut tape);
+        }
+        bay.handle_timeout(now, &mut door, &mut tape);
+        while bay.poll_event().is_some() {}
+        room.air.now += TICK;
+    }
+    assert_eq!(allocations() - before, 0);
+    assert!(door.sent >= 250, "{}", door.sent);
 }

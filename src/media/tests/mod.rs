@@ -6,6 +6,7 @@ mod codecs;
 mod hostile;
 mod keys;
 mod mixes;
+mod moving;
 mod peers;
 mod phone;
 mod recording;
@@ -19,7 +20,7 @@ mod webrtc;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -58,6 +59,9 @@ fn allocations() -> u64 {
 
 const PAYLOAD_OF_EVENTS: u8 = 101;
 
+const HERE: Shard = Shard::new(3).expect("there are more");
+const SHARED: SocketId = SocketId::shared(HERE);
+
 /// One packet to a peer.
 #[derive(Clone, Debug, PartialEq)]
 struct Heard {
@@ -83,6 +87,9 @@ struct Air {
     /// On the ports of RTP.
     rtp: Vec<Datagram>,
     rtcp: Vec<(SocketId, SocketAddr, Vec<u8>)>,
+    strays: Vec<(Shard, LegId, SocketAddr, Vec<u8>)>,
+    /// Strays there ever were.
+    forwarded: usize,
 }
 
 impl Wire for Air {
@@ -92,6 +99,11 @@ impl Wire for Air {
             Channel::Rtcp => self.rtcp.push((socket, to, bytes)),
             Channel::Rtp => self.rtp.push(Datagram { at, socket, to, bytes }),
         }
+    }
+
+    fn forward(&mut self, shard: Shard, leg: LegId, from: SocketAddr, bytes: &[u8]) {
+        self.forwarded += 1;
+        self.strays.push((shard, leg, from, bytes.to_vec()));
     }
 }
 
@@ -119,6 +131,11 @@ impl Wire for Nowhere {
         self.packets += 1;
         self.octets += bytes.len() as u64;
     }
+
+    fn forward(&mut self, _: Shard, _: LegId, _: SocketAddr, bytes: &[u8]) {
+        self.packets += 1;
+        self.octets += bytes.len() as u64;
+    }
 }
 
 impl Tape for Nowhere {
@@ -129,9 +146,12 @@ impl Tape for Nowhere {
     fn finish(&mut self, _: RecordingId) {}
 }
 
-/// A bay, its peers and a clock.
+/// A bay, its peers and a clock. There may be other bays beside it.
 struct Room {
     bay: Bay,
+    others: BTreeMap<usize, Bay>,
+    /// Parcels between bays, while they are held up.
+    held_up: Option<VecDeque<(Shard, Parcel)>>,
     air: Air,
     tapes: BTreeMap<RecordingId, Vec<i16>>,
     finished: Vec<RecordingId>,
@@ -212,7 +232,9 @@ fn key(leg: u64, n: u32, began: u32, event: u8, duration: u16, end: bool) -> Vec
 impl Room {
     fn new(legs: &[(u64, Codec)]) -> Self {
         let mut room = Self {
-            bay: Bay::new(Mint::new([7; 32]), kit()),
+            bay: Bay::new(HERE, Mint::new([7; 32]), kit()),
+            others: BTreeMap::new(),
+            held_up: None,
             air: Air::default(),
             tapes: BTreeMap::new(),
             finished: vec![],
@@ -226,6 +248,60 @@ impl Room {
     fn tell(&mut self, command: Command) {
         let mut reel = Reel(&mut self.tapes, &mut self.finished);
         self.bay.handle_command(self.air.now, command, &mut self.air, &mut reel);
+        self.carry();
+    }
+
+    /// Another shard's bay is beside this one.
+    fn with(mut self, shard: Shard) -> Self {
+        let bay = Bay::new(shard, Mint::new([shard.number() as u8; 32]), kit());
+        self.others.insert(shard.number(), bay);
+        self
+    }
+
+    fn tell_at(&mut self, shard: Shard, command: Command) {
+        let mut reel = Reel(&mut self.tapes, &mut self.finished);
+        let bay = if shard == HERE { &mut self.bay } else { self.others.get_mut(&shard.number()).unwrap() };
+        bay.handle_command(self.air.now, command, &mut self.air, &mut reel);
+        self.carry();
+    }
+
+    /// What bays have for each other gets there.
+    fn carry(&mut self) {
+        loop {
+            let posted = std::iter::once(&mut self.bay).chain(self.others.values_mut());
+            let posted: Vec<_> = posted.flat_map(|bay| std::iter::from_fn(|| bay.poll_parcel())).collect();
+            if let Some(held_up) = &mut self.held_up {
+                held_up.extend(posted);
+                return;
+            }
+            let strays = std::mem::take(&mut self.air.strays);
+            if posted.is_empty() && strays.is_empty() {
+                return;
+            }
+            for (to, parcel) in posted {
+                self.hand_over(to, parcel);
+            }
+            for (to, leg, from, mut bytes) in strays {
+                let length = bytes.len();
+                bytes.resize(length + 64, 0);
+                let bay = if to == HERE { &mut self.bay } else { self.others.get_mut(&to.number()).unwrap() };
+                bay.handle_stray(self.air.now, leg, from, &mut bytes, length, &mut self.air);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, to: Shard, parcel: Parcel) {
+        let mut reel = Reel(&mut self.tapes, &mut self.finished);
+        let bay = if to == HERE { &mut self.bay } else { self.others.get_mut(&to.number()).unwrap() };
+        bay.handle_parcel(self.air.now, parcel, &mut self.air, &mut reel);
+    }
+
+    /// What was held up arrives after all.
+    fn let_through(&mut self) {
+        for (to, parcel) in self.held_up.take().into_iter().flatten() {
+            self.hand_over(to, parcel);
+        }
+        self.carry();
     }
 
     fn open(&mut self, leg: u64, plan: Plan) {
@@ -270,7 +346,13 @@ impl Room {
         let mut bytes = bytes.to_vec();
         let length = bytes.len();
         bytes.resize(length + 64, 0);
-        self.bay.handle_packet(self.air.now, socket, channel, from, &mut bytes, length, &mut self.air);
+        // A socket is one bay's, a number among others may be several's: none is used twice.
+        let here = socket.shared_by().is_none_or(|shard| shard == HERE);
+        let others = self.others.values_mut().filter(|_| !socket.is_shared());
+        for bay in here.then_some(&mut self.bay).into_iter().chain(others) {
+            bay.handle_packet(self.air.now, socket, channel, from, &mut bytes, length, &mut self.air);
+        }
+        self.carry();
     }
 
     /// Throws all of this at a socket. Gives how often that allocated, and what went out for it.
@@ -291,13 +373,20 @@ impl Room {
 
     fn tick(&mut self) {
         let mut reel = Reel(&mut self.tapes, &mut self.finished);
-        self.bay.handle_timeout(self.air.now, &mut self.air, &mut reel);
+        for bay in std::iter::once(&mut self.bay).chain(self.others.values_mut()) {
+            bay.handle_timeout(self.air.now, &mut self.air, &mut reel);
+        }
+        self.carry();
     }
 
     /// Lets time pass as the shell does: waking when asked.
     fn run(&mut self, millis: u64) {
         let until = self.air.now + Duration::from_millis(millis);
-        while let Some(at) = self.bay.poll_timeout().filter(|at| *at <= until) {
+        let next = |room: &Self| {
+            let bays = std::iter::once(&room.bay).chain(room.others.values());
+            bays.filter_map(Bay::poll_timeout).min()
+        };
+        while let Some(at) = next(self).filter(|at| *at <= until) {
             self.air.now = self.air.now.max(at);
             self.tick();
         }
@@ -322,12 +411,13 @@ impl Room {
     }
 
     fn come_shared(&mut self, from: SocketAddr, bytes: &[u8]) {
-        self.come_by(SocketId::SHARED, Channel::Rtp, from, bytes);
+        self.come_by(SHARED, Channel::Rtp, from, bytes);
     }
 
     /// What was told, except how legs fared.
     fn events(&mut self) -> Vec<Event> {
-        let told = std::iter::from_fn(|| self.bay.poll_event());
+        let bays = std::iter::once(&mut self.bay).chain(self.others.values_mut());
+        let told = bays.flat_map(|bay| std::iter::from_fn(|| bay.poll_event()));
         told.filter(|event| !matches!(event, Event::Quality { .. })).collect()
     }
 

@@ -91,7 +91,7 @@ impl Phone {
     /// A browser behind the shared port.
     pub fn with_ice(self, at: SocketAddr, ours: IceCredentials, theirs: IceCredentials) -> Self {
         let ice = Some(Ice { ours, theirs, transactions: 0, answered: 0 });
-        Self { socket: SocketId::SHARED, at, ice, ..self }
+        Self { socket: SHARED, at, ice, ..self }
     }
 
     pub fn with_handshake(self, handshake: Handshake) -> Self {

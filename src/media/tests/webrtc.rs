@@ -4,7 +4,6 @@ use super::phone::{Check, Phone, assert_contiguous};
 use super::sound::{loudness, peak_at, tone};
 use super::*;
 use crate::base::{DtlsRole, IceCredentials};
-use crate::media::crowd::Shard;
 use crate::media::dtls::Handshake;
 use crate::rtp::stun::{Class, Draft, Password, Role, Transaction};
 
@@ -14,13 +13,13 @@ pub struct Page {
     pub plan: Plan,
 }
 
-fn address(host: u8) -> SocketAddr {
+pub fn address(host: u8) -> SocketAddr {
     SocketAddr::from(([203, 0, 113, host], 50_000))
 }
 
 /// Page load `load` of the browser of leg n. `role` is the bay's.
 pub fn page(now: Mono, leg: u64, load: u8, role: DtlsRole) -> Page {
-    let ours = Shard::new(3).unwrap().credentials(&mut Mint::new([leg as u8 * 16 + load; 32]));
+    let ours = HERE.credentials(&mut Mint::new([leg as u8 * 16 + load; 32]));
     let theirs = IceCredentials {
         ufrag: format!("page{leg}.{load}").into(),
         password: "a password of the browser's own".into(),
@@ -29,7 +28,7 @@ pub fn page(now: Mono, leg: u64, load: u8, role: DtlsRole) -> Page {
     let other = if role == DtlsRole::Active { DtlsRole::Passive } else { DtlsRole::Active };
     let handshake = Handshake::new(now, &own, other, Some(kit().certificate.fingerprint()));
     let plan = Plan {
-        socket: SocketId::SHARED,
+        socket: SHARED,
         path: Path::Ice { ours: ours.clone(), theirs: theirs.clone() },
         keys: Keys::Dtls { theirs: own.fingerprint(), role },
         rtcp: Rtcp::Muxed,
@@ -55,7 +54,7 @@ fn connected(role: DtlsRole) -> (Room, Page, Phone) {
 
 /// Both say something for 400 ms, and both must hear it.
 #[track_caller]
-fn assert_talking(room: &mut Room, browser: &mut Phone, trunk: &mut Phone) {
+pub fn assert_talking(room: &mut Room, browser: &mut Phone, trunk: &mut Phone) {
     browser.heard(room);
     trunk.heard(room);
     let (low, high) = (tone(Rate::Wide, 400.0, 8000.0, 400), tone(Rate::Narrow, 1000.0, 8000.0, 400));
@@ -270,10 +269,10 @@ fn floods_on_the_shared_port_are_answered_with_nothing_and_cost_nothing() {
             ]
         })
         .collect();
-    assert_eq!(room.flood(SocketId::SHARED, address(66), &flood), (0, 0));
+    assert_eq!(room.flood(SHARED, address(66), &flood), (0, 0));
     assert_talking(&mut room, &mut page.phone, &mut trunk);
     // From the browser's own address, too, where checks are answered.
-    let (allocated, _) = room.flood(SocketId::SHARED, page.phone.at, &flood[..3]);
+    let (allocated, _) = room.flood(SHARED, page.phone.at, &flood[..3]);
     assert_eq!(allocated, 0);
     assert_talking(&mut room, &mut page.phone, &mut trunk);
     assert_eq!(room.events(), []);
