@@ -118,15 +118,6 @@ impl Resolver<'_> {
         let connectors = self.connectors(written);
         let queues = self.queues(written);
         let agents = self.agents(written, &queues, sip.as_ref().map_or("baton", |sip| &sip.realm));
-        let softphones = agents.values().any(|agent| agent.phone == Phone::Softphone);
-        if softphones && media.as_ref().is_some_and(|media| media.shards != 1) {
-            // A standing leg and the call it takes must share a thread.
-            self.section(
-                "media",
-                "shards",
-                "desktops' softphones need all calls on one thread: leave it at 1",
-            );
-        }
         let flows = self.flows(written, speech.as_ref(), &connectors);
         let numbers = self.numbers(written, &flows, &brands);
         let click_to_call = self.click_to_call(written, &flows, &brands);

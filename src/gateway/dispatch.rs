@@ -146,7 +146,10 @@ impl Gateway {
                 let shard = contact.shard;
                 self.outputs.push_back(Output::Media { shard, command });
             }
-            call::Output::Free(agent, leg) => self.on_softphone_free(now, agent, leg),
+            call::Output::Free(agent, leg) => {
+                let shard = contact.shard;
+                self.on_softphone_free(now, agent, leg, shard);
+            }
             call::Output::Unused(socket) if socket.id.is_shared() => {}
             call::Output::Unused(socket) => self.outputs.push_back(Output::Retire(socket)),
             call::Output::Sip(command) => self.command_sip(now, command),

@@ -2,8 +2,9 @@
 //! call is one row of the patch and no handshake.
 //!
 //! Between calls the leg belongs to the desk, during a call to the call ([`call::Output::Free`]
-//! brings it back). A page that is loaded again offers anew over its WebSocket; the caller hears
-//! music until it is there.
+//! brings it back). All legs of a call live at one media shard, so the standing leg moves to its
+//! caller's when they are connected, and stays there until the next. A page that is loaded again
+//! offers anew over its WebSocket; the caller hears music until it is there.
 //!
 //! [`call::Output::Free`]: crate::call::Output::Free
 
@@ -24,6 +25,9 @@ use super::{Gateway, Output};
 #[derive(Debug)]
 pub(super) struct Softphone {
     id: LegId,
+    /// Whose port its page was told of.
+    home: u16,
+    /// Where it lives.
     shard: u16,
     /// Here while no call has it.
     leg: Option<Box<Leg>>,
@@ -48,10 +52,10 @@ impl Gateway {
         if !self.is_softphone(agent) {
             return Err(Refusal::NotNow);
         }
-        let answer = match self.softphones.get(agent).map(|phone| (phone.shard, phone.leg.is_some())) {
+        let answer = match self.softphones.get(agent).map(|phone| (phone.home, phone.leg.is_some())) {
             None => self.install(agent, offer)?,
-            Some((shard, idle)) => {
-                let fresh = Shard::new(shard).ok_or(Refusal::NoRoom)?.credentials(&mut self.mint);
+            Some((home, idle)) => {
+                let fresh = Shard::new(home).ok_or(Refusal::NoRoom)?.credentials(&mut self.mint);
                 if idle {
                     self.renew_idle(agent, offer, fresh)?
                 } else {
@@ -74,15 +78,23 @@ impl Gateway {
     }
 
     fn install(&mut self, agent: &AgentId, offer: &str) -> Result<bytes::Bytes, Refusal> {
-        let outfit = self.web_outfit(0).ok_or(Refusal::NoRoom)?;
-        let (id, shard) = (self.sip.next_leg(), outfit.socket.shard);
+        let home = self.home_for_softphone();
+        let outfit = self.web_outfit(home).ok_or(Refusal::NoRoom)?;
+        let (id, shard) = (self.sip.next_leg(), home);
         let mut leg = Leg::new(id, outfit).on(Signalling::Web);
         let answer = leg.answer(offer.as_bytes()).map_err(|refusal| unacceptable(agent, refusal))?;
         self.outputs.extend(leg.open().map(|command| Output::Media { shard, command }));
         self.lines.insert(id, agent.clone());
         let leg = Some(Box::new(leg));
-        self.softphones.insert(agent.clone(), Softphone { id, shard, leg, line: Line::Dead });
+        self.softphones.insert(agent.clone(), Softphone { id, home, shard, leg, line: Line::Dead });
         Ok(answer)
+    }
+
+    /// The shard at whose port the fewest pages arrive.
+    fn home_for_softphone(&self) -> u16 {
+        let shards = u16::try_from(self.config.media.web.len()).unwrap_or(u16::MAX);
+        let pages = |home: &u16| self.softphones.values().filter(|phone| phone.home == *home).count();
+        (0..shards).min_by_key(pages).unwrap_or(0)
     }
 
     fn renew_idle(
@@ -105,18 +117,24 @@ impl Gateway {
         let phone = self.softphones.get_mut(agent).filter(|phone| phone.line == Line::Live);
         let phone = phone.ok_or(Refusal::PhoneUnreachable)?;
         let leg = phone.leg.take().ok_or(Refusal::NotNow)?;
-        match self.contacts.get_mut(&id).filter(|contact| contact.shard == phone.shard) {
-            Some(contact) => {
-                self.legs.insert(leg.id(), id);
-                self.stirred.insert(id);
-                contact.call.join(agent.clone(), leg);
-                Ok(())
-            }
-            None => {
-                phone.leg = Some(leg);
-                Err(Refusal::PhoneUnreachable)
-            }
+        let Some(contact) = self.contacts.get_mut(&id) else {
+            phone.leg = Some(leg);
+            return Err(Refusal::PhoneUnreachable);
+        };
+        let (from, to) = (std::mem::replace(&mut phone.shard, contact.shard), contact.shard);
+        self.legs.insert(leg.id(), id);
+        self.stirred.insert(id);
+        if from != to
+            && let Some(shard) = Shard::new(to)
+        {
+            // Where it goes, it is awaited first: what is commanded of it there must not get lost.
+            let leg = leg.id();
+            let commands =
+                [(to, media::Command::Await { leg }), (from, media::Command::Move { leg, to: shard })];
+            self.outputs.extend(commands.map(|(shard, command)| Output::Media { shard, command }));
         }
+        contact.call.join(agent.clone(), leg);
+        Ok(())
     }
 
     /// The desk shows the call, and rings by itself.
@@ -135,14 +153,14 @@ impl Gateway {
         }
     }
 
-    /// A call gives the leg back.
-    pub(super) fn on_softphone_free(&mut self, now: Now, agent: AgentId, leg: Box<Leg>) {
+    /// A call gives the leg back, which lives where the call does.
+    pub(super) fn on_softphone_free(&mut self, now: Now, agent: AgentId, leg: Box<Leg>, shard: u16) {
         self.legs.remove(&leg.id());
         match self.softphones.get_mut(&agent).filter(|phone| phone.id == leg.id()) {
             Some(phone) => phone.leg = Some(leg),
             // It was removed meanwhile.
             None => {
-                let (shard, leg) = (leg.socket().shard, leg.id());
+                let leg = leg.id();
                 self.outputs.push_back(Output::Media { shard, command: media::Command::Close { leg } });
             }
         }

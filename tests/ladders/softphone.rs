@@ -619,3 +619,125 @@ fn nobody_answers_mutes_or_presses_keys_for_another() {
         "#,
     );
 }
+
+/// Ann's page is at home at the first of two media shards.
+fn two_shards() -> Scene {
+    headset().with(&[("[http]", "[media]\nshards = 2\n[http]")])
+}
+
+#[test]
+fn a_standing_leg_moves_to_its_callers_shard_before_it_is_patched_and_stays_there() {
+    play(
+        two_shards(),
+        &[
+            (0, Offers("ann")),
+            // The first caller has the first shard, the second the other.
+            (1000, Call),
+            (1100, Call),
+            (2500, Key(1, '1')),
+            (3000, Lives(0)),
+            (
+                3000,
+                Media(&[
+                    "open", "open", "patch", "record", "play", "patch", "open", "patch", "record", "play",
+                    "patch", "play", "patch",
+                ]),
+            ),
+            (3000, Answer("ann", 1)),
+            (3000, Media(&["await", "move", "stop", "patch", "patch", "rewire"])),
+            (3000, Hears(1, "talk")),
+            (3000, Lives(1)),
+            (4000, Hold("ann", 1)),
+            (4000, Hears(1, "music")),
+            (4500, Resume("ann", 1)),
+            (5000, Release("ann", 1)),
+            (5000, Lives(1)),
+            (6000, File("ann", 1)),
+            // Now the one at the first shard.
+            (6500, Key(0, '1')),
+            (
+                7000,
+                Media(&[
+                    "play", "patch", "patch", "stop", "patch", "patch", "finish", "patch", "close", "play",
+                    "patch",
+                ]),
+            ),
+            (7000, Answer("ann", 0)),
+            (7000, Media(&["await", "move", "stop", "patch", "patch", "rewire"])),
+            (7000, Hears(0, "talk")),
+            (7000, Lives(0)),
+            (8000, HangUp(0)),
+            (9000, Drop("ann")),
+        ],
+    );
+}
+
+#[test]
+fn a_page_offers_anew_while_its_leg_is_at_another_shard_and_between_calls() {
+    play(
+        two_shards(),
+        &[
+            (0, Offers("ann")),
+            (1000, Call),
+            (1100, Call),
+            (2500, Key(1, '1')),
+            (3000, Answer("ann", 1)),
+            (4000, Drop("ann")),
+            (4000, Hears(1, "music")),
+            (4400, LogIn("ann")),
+            (4500, Offers("ann")),
+            (4600, Hears(1, "talk")),
+            (5000, Release("ann", 1)),
+            (6000, Offers("ann")),
+            (6000, Lives(1)),
+            (7000, HangUp(0)),
+            (8000, Drop("ann")),
+        ],
+    );
+}
+
+#[test]
+fn a_desk_that_is_abandoned_ends_its_leg_where_it_lives() {
+    for lost in [true, false] {
+        let mut script = vec![
+            (0, Offers("ann")),
+            (1000, Call),
+            (1100, Call),
+            (2500, Key(1, '1')),
+            (3000, Answer("ann", 1)),
+            (5000, Drop("ann")),
+        ];
+        if lost {
+            script.push((6000, Befalls(|leg| Event::Lost { leg })));
+        } else {
+            script.push((6000, HangUp(1)));
+        }
+        script.push((30_000, HangUp(0)));
+        play(two_shards(), &script);
+    }
+}
+
+#[test]
+fn a_reload_takes_a_softphone_away_where_its_leg_lives() {
+    play(
+        two_shards(),
+        &[
+            (0, Offers("ann")),
+            (1000, Call),
+            (1100, Call),
+            (2500, Key(1, '1')),
+            (3000, Answer("ann", 1)),
+            (
+                4000,
+                Reload(&[(
+                    "phone = \"softphone\"\npassword = \"$argon2id$\"",
+                    "phone = \"sip:ann@10.0.2.1:5060\"",
+                )]),
+            ),
+            (4000, Hears(1, "talk")),
+            (5000, HangUp(1)),
+            (7000, HangUp(0)),
+            (8000, Drop("ann")),
+        ],
+    );
+}

@@ -197,6 +197,8 @@ pub enum Do {
     Befalls(fn(LegId) -> Event),
     Mute(&'static str, usize, bool),
     Press(&'static str, usize, &'static str),
+    /// At which shard the pages' legs live.
+    Lives(u16),
     /// What media was commanded since this was last asked, or the last 16 of it.
     Media(&'static [&'static str]),
 }
@@ -359,6 +361,11 @@ impl Play {
             Do::Press(agent, n, keys) => {
                 self.say(agent, Request::Dtmf { contact: self.contact(n), keys: keys.into() });
             }
+            Do::Lives(shard) => {
+                let pages = net.media.open.iter().filter(|(_, plan)| plan.socket.is_shared());
+                let mut lives = pages.map(|(leg, _)| net.media.lives[leg]);
+                assert!(lives.all(|at| at == shard), "at {:?}", net.now.mono);
+            }
             Do::Media(expected) => {
                 let commands: Vec<_> = net.media.commands.drain(..).collect();
                 assert_eq!(commands, expected, "at {:?}", net.now.mono);
@@ -423,6 +430,7 @@ impl Play {
         let media = &net.media;
         let left = (media.open.len(), media.rows.len(), media.plays.len(), media.recordings.len());
         assert_eq!(left, (0, 0, 0, 0), "media is left: legs, rows, plays, recordings");
+        assert_eq!((media.lives.len(), media.awaited.len()), (0, 0), "legs live on, or never arrive");
 
         let mut last: BTreeMap<ContactId, &Record> = BTreeMap::new();
         for record in net.records() {
