@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use baton::acd::agent::Initial;
-use baton::acd::{Enqueue, Input, Output, Router, agent, queue};
+use baton::acd::{Enqueue, Input, Output, Presence, Router, agent, queue};
 use baton::base::{AgentId, ContactId, Mono, QueueId, SkillId};
 
 use crate::measure::{Cost, RUNS, Unit, cost_row, table};
@@ -91,6 +91,7 @@ impl Centre {
             skills,
             priority: 0,
             waited: Duration::ZERO,
+            presence: Presence::Here,
         })
     }
 

@@ -282,6 +282,7 @@ pub enum Outcome {
     Declined,
     Unreachable,
     Abandoned,
+    CallerAway,
     TimedOut,
 }
 
@@ -292,6 +293,7 @@ impl From<Withdrawal> for Outcome {
             Withdrawal::Declined => Self::Declined,
             Withdrawal::Unreachable => Self::Unreachable,
             Withdrawal::Abandoned => Self::Abandoned,
+            Withdrawal::CallerAway => Self::CallerAway,
             Withdrawal::TimedOut => Self::TimedOut,
         }
     }

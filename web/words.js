@@ -87,6 +87,7 @@ const WORDS = {
   withdrawn_declined: { en: "You declined.", zh: "您已拒接。" },
   withdrawn_unreachable: { en: "Your phone could not be reached.", zh: "您的话机无法接通。" },
   withdrawn_abandoned: { en: "The caller hung up.", zh: "客户已挂断。" },
+  withdrawn_caller_away: { en: "The caller's page is gone for a moment.", zh: "客户页面暂时断开。" },
   withdrawn_timed_out: { en: "The caller waited too long and went on.", zh: "客户等待超时,已转出。" },
   sound: { en: "Sound", zh: "音质" },
   sounds_good: { en: "good", zh: "良好" },

@@ -43,6 +43,13 @@ pub enum Input {
     Abandon {
         contact: ContactId,
     },
+    /// The caller is away for a moment: it keeps its place and is offered to nobody.
+    Away {
+        contact: ContactId,
+    },
+    Back {
+        contact: ContactId,
+    },
     /// The agent's phone was answered: the offer has become a conversation.
     Answer {
         contact: ContactId,
@@ -98,6 +105,17 @@ pub struct Enqueue {
     pub priority: u8,
     /// How long it has waited already, here or on another node: it is placed by this.
     pub waited: Duration,
+    pub presence: Presence,
+}
+
+/// Whether there is somebody to put through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    #[default]
+    Here,
+    /// For a moment: a page that is loaded again, a phone between two networks.
+    Away,
 }
 
 /// What an agent asks for by hand or by its configuration.
@@ -155,6 +173,8 @@ pub enum Withdrawal {
     Unreachable,
     /// The caller is gone.
     Abandoned,
+    /// The caller is away for a moment, and waits in its place.
+    CallerAway,
     /// The queue's longest wait is over.
     TimedOut,
 }

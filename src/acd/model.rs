@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::agent::{self, Initial};
 use super::queue::{self, Roster};
-use super::{Enqueue, Input, Level, Output, Overflow, Reason, Router, State, Strategy, Wish, Withdrawal};
+use super::{
+    Enqueue, Input, Level, Output, Overflow, Presence, Reason, Router, State, Strategy, Wish, Withdrawal,
+};
 use crate::base::{AgentId, ContactId, Mint, Mono, QueueId, SkillId};
 
 /// A fault the router can be seeded with, to see that the model notices.
@@ -34,10 +36,12 @@ pub(super) enum Fault {
     ReloadDropsWaiting,
     /// Nobody's longest wait ever ends.
     TimerLost,
+    /// Who is away is offered when it joins a line.
+    AwayOffered,
 }
 
 impl Fault {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::RonaToTheBack,
         Self::OfferedTwice,
         Self::IdlePlaceLost,
@@ -48,6 +52,7 @@ impl Fault {
         Self::MaxWaitDuringOffer,
         Self::ReloadDropsWaiting,
         Self::TimerLost,
+        Self::AwayOffered,
     ];
 }
 
@@ -213,6 +218,22 @@ impl Model {
                 }
                 Some(Stage::Talking) | None => {}
             },
+            Input::Away { contact } => match self.contacts.get_mut(&contact) {
+                Some(caller) if caller.stage != Stage::Talking => {
+                    caller.enqueue.presence = Presence::Away;
+                    if caller.stage == Stage::Offered {
+                        let n = self.ringing(contact);
+                        self.back(now, contact, n, Withdrawal::CallerAway);
+                    }
+                }
+                _ => {}
+            },
+            Input::Back { contact } => {
+                if let Some(caller) = self.contacts.get_mut(&contact) {
+                    caller.enqueue.presence = Presence::Here;
+                    self.settle(now);
+                }
+            }
             Input::Answer { contact, agent } => {
                 let Some(n) = self.find(&agent) else { return };
                 if let Held::Offered { contact: held, wrap_up, .. } = self.agents[n].held
@@ -355,6 +376,9 @@ impl Model {
     fn settle(&mut self, now: Mono) {
         for id in self.in_turn(now) {
             let enqueue = &self.contacts[&id].enqueue;
+            if enqueue.presence == Presence::Away {
+                continue;
+            }
             let queue = &self.queue(&enqueue.queue).spec;
             let best = (0..self.agents.len())
                 .filter(|n| self.state(now, *n) == State::Ready)
@@ -402,14 +426,18 @@ impl Model {
         let caller = self.contacts.get_mut(&contact).unwrap();
         caller.stage = Stage::Waiting;
         let caller = &self.contacts[&contact];
-        if !self.queue(&caller.enqueue.queue).open {
-            return self.overflow(contact, Overflow::Removed);
-        }
-        if self.patience(caller).is_some_and(|at| at <= now) {
-            return self.overflow(contact, Overflow::MaxWait);
+        let open = self.queue(&caller.enqueue.queue).open;
+        let impatient = self.patience(caller).is_some_and(|at| at <= now);
+        match (open, impatient, caller.enqueue.presence) {
+            (false, ..) => self.overflow(contact, Overflow::Removed),
+            (_, true, _) => self.overflow(contact, Overflow::MaxWait),
+            (.., Presence::Away) => self.tell_position(now, contact),
+            (.., Presence::Here) => {}
         }
         self.settle(now);
-        if self.contacts[&contact].stage == Stage::Waiting {
+        let waits =
+            |caller: &Caller| caller.stage == Stage::Waiting && caller.enqueue.presence == Presence::Here;
+        if self.contacts.get(&contact).is_some_and(waits) {
             self.tell_position(now, contact);
         }
     }
@@ -497,6 +525,7 @@ impl Model {
 /// What may be believed from inputs and outputs alone.
 #[derive(Default)]
 struct Ledger {
+    /// The presence in the enqueue is the present one.
     live: BTreeMap<ContactId, (Enqueue, Option<AgentId>, Stage)>,
     states: BTreeMap<AgentId, State>,
     entered: u64,
@@ -514,7 +543,15 @@ impl Ledger {
             Input::Abandon { contact } if self.live.get(contact).is_some_and(|l| l.2 == Stage::Waiting) => {
                 self.leave(contact);
             }
+            Input::Away { contact } => self.find(contact, Presence::Away),
+            Input::Back { contact } => self.find(contact, Presence::Here),
             _ => {}
+        }
+    }
+
+    fn find(&mut self, contact: &ContactId, presence: Presence) {
+        if let Some((enqueue, ..)) = self.live.get_mut(contact) {
+            enqueue.presence = presence;
         }
     }
 
@@ -531,6 +568,9 @@ impl Ledger {
                     return wrong("offered to an agent that is not ready");
                 }
                 match self.live.get_mut(contact) {
+                    Some((Enqueue { presence: Presence::Away, .. }, ..)) => {
+                        return wrong("offered, but away");
+                    }
                     Some((enqueue, offered, stage @ Stage::Waiting)) if enqueue.queue == *queue => {
                         *offered = Some(agent.clone());
                         *stage = Stage::Offered;
@@ -600,7 +640,7 @@ impl Ledger {
             let could = agents.iter().find(|agent| {
                 self.states.get(&agent.id) == Some(&State::Ready) && fits(agent, queue, &enqueue.skills)
             });
-            if let (Stage::Waiting, Some(agent)) = (stage, could) {
+            if let (Stage::Waiting, Presence::Here, Some(agent)) = (stage, enqueue.presence, could) {
                 return Err(format!("{id} waits in {} beside {}, who is ready", queue.id, agent.id));
             }
         }
@@ -804,10 +844,12 @@ impl World {
             _ => None,
         });
         let waiting = self.model.in_turn(self.now);
+        let is_away = |id: &&ContactId| self.model.contacts[id].enqueue.presence == Presence::Away;
+        let away: Vec<_> = waiting.iter().filter(is_away).copied().collect();
         let anybody = AgentId::from(format!("a{}", self.below(AGENTS + 1)).as_str());
         let anyone = ContactId(self.mint.u64() as u128 % (self.contacts + 1));
 
-        match self.below(100) {
+        match self.below(112) {
             0..25 if waiting.len() < 14 => {
                 let stale = self.one_in(30);
                 self.contacts += u128::from(!stale);
@@ -819,6 +861,7 @@ impl World {
                     skills: self.some_skills(6),
                     priority: [0, 0, 0, 1, 2][self.below(5) as usize],
                     waited: if self.one_in(4) { secs(self.below(40)) } else { Duration::ZERO },
+                    presence: if self.one_in(12) { Presence::Away } else { Presence::Here },
                 };
                 self.input("enqueue", Input::Enqueue(enqueue))
             }
@@ -886,9 +929,26 @@ impl World {
             88..90 => self.input("busy", Input::Busy { agent: anybody }),
             92..96 => self.input("idle", Input::Idle { agent: anybody }),
             96..98 => self.reload(),
-            98.. => {
+            98..100 => {
                 let span = secs(self.below(25));
                 self.pass(span)
+            }
+            100..102 => match self.pick(&waiting) {
+                Some(contact) => self.input("away in line", Input::Away { contact }),
+                None => Ok(()),
+            },
+            102..106 => match self.pick(&offered) {
+                Some((contact, _)) => self.input("away while offered", Input::Away { contact }),
+                None => Ok(()),
+            },
+            106..111 => match self.pick(&away) {
+                Some(contact) => self.input("back", Input::Back { contact }),
+                None => Ok(()),
+            },
+            111.. => {
+                let contact = anyone;
+                let input = if self.one_in(2) { Input::Away { contact } } else { Input::Back { contact } };
+                self.input("stale", input)
             }
             _ => Ok(()),
         }
@@ -937,8 +997,10 @@ impl World {
         let line = self.model.waiting_in(now, &queue);
         if let Some(view) = self.router.queue_view(now, &queue) {
             let longest = line.iter().map(|id| self.model.waited(now, *id)).max();
-            let shown = (view.waiting, view.longest_wait, view.agents);
-            let expected = (line.len(), longest, self.model.roster(now, &queue));
+            let is_away = |id: &&ContactId| self.model.contacts[id].enqueue.presence == Presence::Away;
+            let away = line.iter().filter(is_away).count();
+            let shown = (view.waiting, view.away, view.longest_wait, view.agents);
+            let expected = (line.len(), away, longest, self.model.roster(now, &queue));
             if shown != expected {
                 return Err(format!("{queue} shows {shown:?}, not {expected:?}"));
             }
@@ -970,6 +1032,7 @@ fn outcome(output: &Output) -> &'static str {
         Output::Withdraw { why: Withdrawal::Declined, .. } => "withdrawn: declined",
         Output::Withdraw { why: Withdrawal::Unreachable, .. } => "withdrawn: unreachable",
         Output::Withdraw { why: Withdrawal::Abandoned, .. } => "withdrawn: abandoned",
+        Output::Withdraw { why: Withdrawal::CallerAway, .. } => "withdrawn: caller away",
         Output::Withdraw { why: Withdrawal::TimedOut, .. } => "withdrawn: timed out",
         Output::State { .. } => "state",
         Output::Overflow { why: Overflow::MaxWait, .. } => "overflow: max wait",
@@ -1007,9 +1070,9 @@ fn the_router_does_what_the_naive_one_does() {
         println!("{kind:<22} {n:>6} {:5.1} %", share(*n));
     }
     assert!(all >= 100_000);
-    assert_eq!(happenings.len(), 19, "every kind of input, reload, and every kind of timeout");
+    assert_eq!(happenings.len(), 22, "every kind of input, reload, and every kind of timeout");
     assert!(happenings.values().all(|n| share(*n) >= 1.0), "too rare to mean something");
-    assert_eq!(outcomes.len(), 11, "every kind of output, but an offer cut short by the longest wait");
+    assert_eq!(outcomes.len(), 12, "every kind of output, but an offer cut short by the longest wait");
     assert!(outcomes.values().all(|n| *n >= 200), "too rare to mean something");
 }
 

@@ -10,7 +10,7 @@ use super::agent::{Agent, Doing};
 use super::line::Line;
 use super::service::{Counts, Formula, Pace};
 use super::strategy::{self, Strategy};
-use super::{Level, Wish};
+use super::{Level, Presence, Wish};
 use crate::base::{ContactId, QueueId, SkillId};
 
 /// A queue as the router is told of it. Music, announcements, opening hours and where an overflowing
@@ -86,6 +86,8 @@ pub struct View {
     pub queue: QueueId,
     /// Contacts in line.
     pub waiting: usize,
+    /// Of those in line, whose caller is away for a moment.
+    pub away: usize,
     /// Contacts ringing at an agent.
     pub offered: usize,
     pub talking: usize,
@@ -157,6 +159,8 @@ pub(super) struct Queue {
     pub plain: u32,
     /// Contacts in line, over all its demands.
     pub waiting: usize,
+    /// Of those, the ones that are away.
+    pub away: usize,
     pub offered: usize,
     pub talking: usize,
     pub pace: Pace,
@@ -180,6 +184,7 @@ impl Queue {
             demands: BTreeMap::new(),
             plain: 0,
             waiting: 0,
+            away: 0,
             offered: 0,
             talking: 0,
             pace: Pace::default(),
@@ -220,29 +225,49 @@ impl Queue {
 
 /// The contacts of one queue that require the same, and the ready agents that meet it.
 ///
-/// **Invariant:** between two inputs one of the two is empty.
+/// **Invariant:** between two inputs `line` or `ready` is empty.
 #[derive(Debug)]
 pub(super) struct Demand {
     pub queue: u32,
     pub requires: Vec<(SkillId, Level)>,
     pub line: Line<Turn>,
+    /// Who keeps a place in line and cannot be offered for the moment.
+    pub away: Line<Turn>,
     pub ready: BTreeSet<strategy::Key>,
 }
 
 impl Demand {
-    /// When the one that has waited longest began; not the first in line, where priorities differ.
-    pub fn oldest(&self) -> Option<i64> {
-        let mut first = self.line.first();
-        let mut oldest = None;
-        while let Some(turn) = first {
-            oldest = oldest.into_iter().chain([turn.since]).min();
-            let Some(lower) = turn.priority.0.checked_sub(1) else { break };
-            first = self.line.first_from(&Turn {
-                priority: Reverse(lower),
-                since: i64::MIN,
-                contact: ContactId(0),
-            });
+    /// Whose contacts have this presence.
+    pub fn side(&mut self, presence: Presence) -> &mut Line<Turn> {
+        match presence {
+            Presence::Here => &mut self.line,
+            Presence::Away => &mut self.away,
         }
-        oldest
     }
+
+    /// How many have their turn before this one, whether or not they can be offered.
+    pub fn before(&self, turn: &Turn) -> usize {
+        self.line.before(turn) + self.away.before(turn)
+    }
+
+    pub fn is_deserted(&self) -> bool {
+        self.line.is_empty() && self.away.is_empty()
+    }
+
+    /// When the one that has waited longest began.
+    pub fn oldest(&self) -> Option<i64> {
+        [&self.line, &self.away].into_iter().filter_map(oldest).min()
+    }
+}
+
+/// Not the first in line, where priorities differ.
+fn oldest(line: &Line<Turn>) -> Option<i64> {
+    let mut first = line.first();
+    let mut oldest = None;
+    while let Some(turn) = first {
+        oldest = oldest.into_iter().chain([turn.since]).min();
+        let Some(lower) = turn.priority.0.checked_sub(1) else { break };
+        first = line.first_from(&Turn { priority: Reverse(lower), since: i64::MIN, contact: ContactId(0) });
+    }
+    oldest
 }

@@ -10,6 +10,8 @@
 //! * Who fails an offer by its own doing (ring no answer, declined, unreachable) becomes not ready
 //!   until it says otherwise, so the same phone is never rung for the same contact in a circle. The
 //!   caller's hang-up costs the agent nothing, not even its place among the idle.
+//! * Who is away keeps its place in line and its wait, longest wait included, and is offered to nobody; an
+//!   offer of it ends as by a hang-up. Once it is back it is offered at once, if an agent is ready.
 //! * What an agent wishes while a contact holds it comes true after wrap-up. Only logging out and a
 //!   call of its own end an offer at once.
 //!
@@ -29,7 +31,7 @@ use tracing::debug;
 use super::agent::{self, Agent, Doing, Enrolment};
 use super::line::Line;
 use super::queue::{self, Demand, Place, Queue, Standing, Turn};
-use super::{Enqueue, Input, Level, Output, Overflow, Reason, Wish, Withdrawal};
+use super::{Enqueue, Input, Level, Output, Overflow, Presence, Reason, Wish, Withdrawal};
 use crate::base::{AgentId, ContactId, Mono, QueueId, SkillId};
 
 #[cfg(doc)]
@@ -66,6 +68,7 @@ struct Contact {
     /// As in [`Turn`].
     since: i64,
     joined: Mono,
+    presence: Presence,
     stage: Stage,
 }
 
@@ -143,6 +146,8 @@ impl Router {
         match input {
             Input::Enqueue(enqueue) => self.enqueue(now, enqueue),
             Input::Abandon { contact } => self.abandon(now, contact),
+            Input::Away { contact } => self.away(now, contact),
+            Input::Back { contact } => self.back(now, contact),
             Input::Answer { contact, agent } => self.answer(now, contact, &agent),
             Input::Decline { contact, agent } => {
                 if let Some(agent) = self.offered(contact, &agent) {
@@ -207,7 +212,7 @@ impl Router {
         let Stage::Waiting { .. } = waiting.stage else { return None };
         let queue = &self.queues[waiting.queue as usize];
         let turn = waiting.turn(contact, queue);
-        let before = |demand: &u32| self.demands[*demand as usize].line.before(&turn);
+        let before = |demand: &u32| self.demands[*demand as usize].before(&turn);
         let position = 1 + queue.demands.values().map(before).sum::<usize>();
         let expected_wait = queue.pace.expected_wait(now, position);
         Some(Place { position, of: queue.waiting, expected_wait })
@@ -238,7 +243,7 @@ impl Router {
     }
 
     fn enqueue(&mut self, now: Mono, enqueue: Enqueue) {
-        let Enqueue { contact: id, queue, skills, priority, waited } = enqueue;
+        let Enqueue { contact: id, queue, skills, priority, waited, presence } = enqueue;
         if self.contacts.contains_key(&id) {
             return debug!(contact = %id, "enqueued while it is here");
         }
@@ -251,12 +256,12 @@ impl Router {
         let priority = if fault!(self, PriorityIgnored) { 0 } else { priority };
         let stage = Stage::Waiting { demand, overflow_at: None };
         let since = nanos(now.as_nanos().into()).saturating_sub(nanos(waited.as_nanos()));
-        self.contacts.insert(id, Contact { queue, skills, priority, since, joined: now, stage });
+        self.contacts.insert(id, Contact { queue, skills, priority, since, joined: now, presence, stage });
 
         let entered = &mut self.queues[queue as usize];
         entered.counts.entered += 1;
         let full = entered.is_full();
-        if let Some(agent) = self.next_agent(demand) {
+        if let Some(agent) = self.agent_for(presence, demand) {
             self.offer(now, id, agent);
         } else if full {
             self.overflow(id, Overflow::Full);
@@ -288,6 +293,37 @@ impl Router {
         if let Some(agent) = offered {
             self.serve(now, agent);
         }
+    }
+
+    fn away(&mut self, now: Mono, id: ContactId) {
+        let Some(contact) = self.contacts.get_mut(&id) else { return };
+        match contact.stage {
+            Stage::Waiting { demand, .. } => self.step_aside(id, demand, Presence::Away),
+            Stage::Offered { agent } => {
+                contact.presence = Presence::Away;
+                self.withdraw(now, agent, Withdrawal::CallerAway, |_| {});
+                self.serve(now, agent);
+            }
+            Stage::Talking => {}
+        }
+    }
+
+    fn back(&mut self, now: Mono, id: ContactId) {
+        let Some(contact) = self.contacts.get(&id).filter(|c| c.presence == Presence::Away) else { return };
+        let Stage::Waiting { demand, .. } = contact.stage else { return };
+        self.step_aside(id, demand, Presence::Here);
+        if let Some(agent) = self.next_agent(demand) {
+            self.take(now, id, agent);
+        }
+    }
+
+    /// To the same place among those of this presence.
+    fn step_aside(&mut self, id: ContactId, demand: u32, presence: Presence) {
+        self.leave_line(id);
+        if let Some(contact) = self.contacts.get_mut(&id) {
+            contact.presence = presence;
+        }
+        self.line_up(id, demand);
     }
 
     fn answer(&mut self, now: Mono, contact: ContactId, agent: &AgentId) {
@@ -414,7 +450,7 @@ impl Router {
             Withdrawal::Rona => queue.counts.rang_out += 1,
             Withdrawal::Declined => queue.counts.declined += 1,
             Withdrawal::Unreachable => queue.counts.unreachable += 1,
-            Withdrawal::Abandoned | Withdrawal::TimedOut => {}
+            Withdrawal::Abandoned | Withdrawal::CallerAway | Withdrawal::TimedOut => {}
         }
         self.enter(now, number, |a| {
             a.doing = Doing::Nothing;
@@ -436,9 +472,9 @@ impl Router {
         if contact.overflow_at(queue).is_some_and(|at| at <= now) {
             return self.overflow(id, Overflow::MaxWait);
         }
-        let (queue, skills) = (contact.queue, contact.skills.clone());
+        let (queue, skills, presence) = (contact.queue, contact.skills.clone(), contact.presence);
         let demand = self.demand(queue, &skills);
-        match self.next_agent(demand) {
+        match self.agent_for(presence, demand) {
             Some(agent) => self.offer(now, id, agent),
             None => self.wait(now, id, demand),
         }
@@ -463,7 +499,8 @@ impl Router {
         let overflow_at = contact.overflow_at(queue);
         contact.stage = Stage::Waiting { demand, overflow_at };
         queue.waiting += 1;
-        self.demands[demand as usize].line.insert(contact.turn(id, queue));
+        queue.away += usize::from(contact.presence == Presence::Away);
+        self.demands[demand as usize].side(contact.presence).insert(contact.turn(id, queue));
         if let Some(at) = overflow_at
             && !fault!(self, TimerLost)
         {
@@ -476,7 +513,8 @@ impl Router {
         let Stage::Waiting { demand, overflow_at } = contact.stage else { return };
         let queue = &mut self.queues[contact.queue as usize];
         queue.waiting -= 1;
-        self.demands[demand as usize].line.remove(&contact.turn(id, queue));
+        queue.away -= usize::from(contact.presence == Presence::Away);
+        self.demands[demand as usize].side(contact.presence).remove(&contact.turn(id, queue));
         if let Some(at) = overflow_at
             && !fault!(self, MaxWaitDuringOffer)
         {
@@ -520,6 +558,12 @@ impl Router {
             self.queues[contact.queue as usize].pace.advance(now);
         }
         self.offer(now, id, number);
+    }
+
+    /// Nobody is rung for who is away.
+    fn agent_for(&self, presence: Presence, demand: u32) -> Option<u32> {
+        let offerable = presence == Presence::Here || fault!(self, AwayOffered);
+        self.next_agent(demand).filter(|_| offerable)
     }
 
     fn next_agent(&self, demand: u32) -> Option<u32> {
@@ -609,6 +653,7 @@ impl Router {
             queue.roster = queue::Roster::default();
             queue.demands.clear();
             queue.waiting = 0;
+            queue.away = 0;
             if queue.standing == Standing::Open {
                 let requires = queue.requirement(&BTreeMap::new());
                 let plain = self.found(number, requires);
@@ -704,7 +749,8 @@ impl Router {
     fn found(&mut self, queue: u32, requires: Vec<(SkillId, Level)>) -> u32 {
         let number = self.spare_demands.pop().unwrap_or(count(&self.demands));
         self.queues[queue as usize].demands.insert(requires.clone(), number);
-        let demand = Demand { queue, requires, line: Line::default(), ready: BTreeSet::new() };
+        let demand =
+            Demand { queue, requires, line: Line::default(), away: Line::default(), ready: BTreeSet::new() };
         match self.demands.get_mut(number as usize) {
             Some(vacant) => *vacant = demand,
             None => self.demands.push(demand),
@@ -731,7 +777,7 @@ impl Router {
         }
         let mut forgotten = BTreeSet::new();
         demands.retain(|_, number| {
-            let keep = number == plain || !self.demands[*number as usize].line.is_empty();
+            let keep = number == plain || !self.demands[*number as usize].is_deserted();
             if !keep {
                 forgotten.insert(*number);
             }
@@ -781,6 +827,7 @@ impl Router {
         queue::View {
             queue: queue.spec.id.clone(),
             waiting: queue.waiting,
+            away: queue.away,
             offered: queue.offered,
             talking: queue.talking,
             longest_wait: oldest.map(|since| span(since, now)),
@@ -859,6 +906,7 @@ mod tests {
                     skills: BTreeMap::new(),
                     priority: 0,
                     waited: Duration::ZERO,
+                    presence: Presence::Here,
                 };
                 for word in more {
                     match word.split_once('=').unwrap() {
@@ -871,6 +919,8 @@ mod tests {
                 }
                 Input::Enqueue(enqueue)
             }
+            ["away", contact] => Input::Away { contact: id(contact) },
+            ["back", contact] => Input::Back { contact: id(contact) },
             ["abandon", contact] => Input::Abandon { contact: id(contact) },
             ["answer", contact, agent] => Input::Answer { contact: id(contact), agent: agent.into() },
             ["decline", contact, agent] => Input::Decline { contact: id(contact), agent: agent.into() },
@@ -1123,6 +1173,71 @@ mod tests {
     }
 
     #[test]
+    fn who_is_away_keeps_its_place_and_is_offered_once_it_is_back() {
+        transcript(
+            ann_alone(),
+            "0 busy ann
+             1 call 1 sales
+             2 call 2 sales
+             3 away 1
+             4 away 1
+             5 idle ann
+             6 answer 2 ann
+             7 release 2 ann
+             8 wrapped-up 2 ann
+             9 call 3 sales
+             10 back 1
+             11 decline 3 ann
+             12 ready ann
+             13 answer 1 ann
+             14 away 1",
+            "0 ann busy
+             1 1 is 1 of 1
+             2 2 is 2 of 2
+             5 ann ready
+             5 offer 2 to ann
+             6 ann talks to 2
+             7 ann wraps up for 30
+             8 ann ready
+             9 offer 3 to ann
+             11 withdraw 3 from ann: Declined
+             11 ann not ready: Declined
+             11 3 is 2 of 2
+             12 ann ready
+             12 offer 1 to ann
+             13 ann talks to 1",
+        );
+    }
+
+    #[test]
+    fn offer_of_a_caller_who_goes_away_costs_the_agent_nothing() {
+        transcript(
+            centre(),
+            "5 call 1 sales
+             6 away 1
+             7 back 1
+             8 away 1
+             9 call 2 sales
+             10 back 1
+             11 answer 1 bob",
+            "5 offer 1 to ann
+             6 withdraw 1 from ann: CallerAway
+             6 ann ready
+             6 1 is 1 of 1
+             7 offer 1 to ann
+             8 withdraw 1 from ann: CallerAway
+             8 ann ready
+             8 1 is 1 of 1
+             9 offer 2 to ann
+             10 offer 1 to bob
+             11 bob talks to 1
+             24 withdraw 2 from ann: Rona
+             24 ann not ready: Rona
+             24 2 is 1 of 1",
+        );
+    }
+
+    #[test]
     fn late_answer_changes_nothing() {
         transcript(
             centre(),
@@ -1368,7 +1483,8 @@ mod tests {
         for n in 0..5000u128 {
             let skills = BTreeMap::from([(SkillId::from(format!("s{n}").as_str()), 1)]);
             let (contact, queue) = (ContactId(n), "sales".into());
-            let enqueue = Enqueue { contact, queue, skills, priority: 0, waited: Duration::ZERO };
+            let presence = Presence::Here;
+            let enqueue = Enqueue { contact, queue, skills, priority: 0, waited: Duration::ZERO, presence };
             router.handle_input(Mono::ZERO, Input::Enqueue(enqueue));
             router.handle_input(Mono::ZERO, Input::Abandon { contact });
         }

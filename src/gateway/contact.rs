@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::acd::Level;
+use crate::acd::{self, Level};
 use crate::base::{
     AgentId, BrandId, CallId, ContactId, CustomerId, E164, FlowId, Language, Mono, Now, QueueId, SkillId,
     Wall,
@@ -339,6 +339,11 @@ impl Contact {
         if let Some(flow) = &mut self.flow {
             flow.handle_input(now.mono, input);
         }
+    }
+
+    /// Whether the caller can be put through at this moment.
+    pub fn presence(&self) -> acd::Presence {
+        if self.page_gone_until.is_some() { acd::Presence::Away } else { acd::Presence::Here }
     }
 
     pub fn is_waiting(&self) -> bool {

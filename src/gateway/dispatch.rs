@@ -12,7 +12,7 @@
 //! | media     | Silent, Audible, Quality | call                                                  |
 //! | call      | Established, Key, Played | flow                                                  |
 //! | call      | CalleeAnswered, Refused  | acd; desk                                             |
-//! | call      | CallerAway, CallerBack   | how long a page may be gone                           |
+//! | call      | CallerAway, CallerBack   | acd: nobody is rung for it; how long it may be gone   |
 //! | call      | Free                     | the desk has its standing leg again                   |
 //! | call      | Held, Resumed            | desk; the record                                      |
 //! | call      | Silent, SilenceOver      | desk; the record; a caller silent too long is released |
@@ -190,7 +190,7 @@ impl Gateway {
                 self.begin(now, id);
             }
             call::Event::CallerAway => self.page_away(now, id),
-            call::Event::CallerBack => self.page_went(id, None),
+            call::Event::CallerBack => self.page_back(now, id),
             call::Event::CalleeAway => self.phone_away(now, id),
             call::Event::Key(key) => {
                 if contact.place == Place::Flow {

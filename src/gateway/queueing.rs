@@ -40,6 +40,7 @@ impl Gateway {
             skills: line.demand.skills.clone(),
             priority: line.demand.priority,
             waited: now.mono - line.since,
+            presence: contact.presence(),
         };
         contact.place = Place::Queued(Line { announce_at, ..line });
         let ticket = contact.awaiting.ticket();
@@ -165,7 +166,7 @@ impl Gateway {
             hop.outcome = why.into();
         }
         let cause = match why {
-            acd::Withdrawal::Abandoned => Cause::Cancelled,
+            acd::Withdrawal::Abandoned | acd::Withdrawal::CallerAway => Cause::Cancelled,
             _ => Cause::NoAnswer,
         };
         contact.call.withdraw(Release::by_us(cause));

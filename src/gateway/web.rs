@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::base::{CallId, ContactId, Mono, Now};
+use crate::acd;
+use crate::base::{CallId, ContactId, Now};
 use crate::call::Call;
 use crate::call::release::{Cause, Party, Release};
 use crate::config::Srtp;
@@ -174,15 +175,19 @@ impl Gateway {
         }
     }
 
-    /// The caller's page went away, or is back.
-    pub(super) fn page_went(&mut self, id: ContactId, until: Option<Mono>) {
+    /// The caller's page went away: nobody is rung for it meanwhile.
+    pub(super) fn page_away(&mut self, now: Now, id: ContactId) {
         if let Some(contact) = self.contacts.get_mut(&id) {
-            contact.page_gone_until = until;
+            contact.page_gone_until = Some(now.mono + BACK_WITHIN);
+            self.acd.handle_input(now.mono, acd::Input::Away { contact: id });
         }
     }
 
-    pub(super) fn page_away(&mut self, now: Now, id: ContactId) {
-        self.page_went(id, Some(now.mono + BACK_WITHIN));
+    pub(super) fn page_back(&mut self, now: Now, id: ContactId) {
+        if let Some(contact) = self.contacts.get_mut(&id) {
+            contact.page_gone_until = None;
+            self.acd.handle_input(now.mono, acd::Input::Back { contact: id });
+        }
     }
 
     /// The page did not come back.

@@ -230,6 +230,125 @@ fn a_page_that_was_loaded_again_has_its_call_back() {
     );
 }
 
+#[test]
+fn an_offer_is_withdrawn_while_the_page_is_away_and_made_again_when_it_is_back() {
+    let mut scene = scene();
+    scene.ann = Then::Answer(Duration::from_secs(3));
+    let play = play(
+        scene,
+        &[
+            (0, PageCalls(Some("cards"))),
+            (5, Confirm),
+            (2000, Path(0, End::Caller, |leg| Event::Lost { leg })),
+            (3000, Hears(0, "music")),
+            (9000, Path(0, End::Caller, |leg| Event::Secured { leg })),
+            (9100, Displayed("ann", 0, 2)),
+            (14_000, Hears(0, "talk")),
+            (15_000, PageHangsUp),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 page     ──▶ call
+        0.000 page     ◀── answer
+        0.005 page     ──▶ confirm
+        0.005 page     ◀── confirmed
+        0.005 speech   ◀── music
+        0.005 desk ann ◀── offer v1
+        0.205 ann      ◀── INVITE
+        0.206 ann      ──▶ 180
+        2.000 media    ──▶ path lost
+        2.000 desk ann ◀── withdrawn: calleraway
+        2.000 ann      ◀── CANCEL
+        2.001 ann      ──▶ 200 CANCEL
+        2.001 ann      ──▶ 487
+        2.002 ann      ◀── ACK
+        9.000 media    ──▶ path found
+        9.000 desk ann ◀── offer v2
+        9.100 desk ann ──▶ displayed
+        9.100 ann      ◀── INVITE
+        9.101 ann      ──▶ 180
+        12.101 ann      ──▶ 200
+        12.102 store    ◀── resolved: this call
+        12.102 desk ann ◀── connected
+        12.102 ann      ◀── ACK
+        15.000 page     ──▶ hang up
+        15.000 page     ◀── hung up
+        15.000 desk ann ◀── released: Normal call clearing by caller
+        15.000 store    ◀── ivr 5 + queue 200 + ring 1795 + queue 7100 + ring 3002 + talk 2898 | ann calleraway, ann answered | Normal call clearing by caller
+        15.000 ann      ◀── BYE
+        15.000 desk ann ◀── wrap-up
+        15.001 ann      ──▶ 200 BYE
+        "#,
+    );
+    assert_eq!(play.net.gateway.counters().rona, 0);
+}
+
+#[test]
+fn a_caller_who_joins_the_line_while_away_waits_there_unoffered() {
+    let play = play(
+        scene(),
+        &[
+            (0, PageCalls(None)),
+            (5, Confirm),
+            (10_000, Path(0, End::Caller, |leg| Event::Lost { leg })),
+            (20_000, Path(0, End::Caller, |leg| Event::Secured { leg })),
+            (25_000, PageHangsUp),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 page     ──▶ call
+        0.000 page     ◀── answer
+        0.005 page     ──▶ confirm
+        0.005 page     ◀── confirmed
+        0.005 store    ◀── step menu entered
+        0.005 speech   ◀── menu
+        6.006 speech   ◀── menu
+        10.000 media    ──▶ path lost
+        12.007 store    ◀── step menu failed
+        12.007 speech   ◀── music
+        20.000 media    ──▶ path found
+        20.000 desk ann ◀── offer v1
+        20.200 ann      ◀── INVITE
+        20.201 ann      ──▶ 180
+        22.201 ann      ──▶ 200
+        22.202 store    ◀── resolved: this call
+        22.202 desk ann ◀── connected
+        22.202 ann      ◀── ACK
+        25.000 page     ──▶ hang up
+        25.000 page     ◀── hung up
+        25.000 desk ann ◀── released: Normal call clearing by caller
+        25.000 store    ◀── ivr 12007 + queue 8193 + ring 2002 + talk 2798 | ann answered | Normal call clearing by caller
+        25.000 ann      ◀── BYE
+        25.000 desk ann ◀── wrap-up
+        25.001 ann      ──▶ 200 BYE
+        "#,
+    );
+}
+
+#[test]
+fn an_agent_is_given_the_next_in_line_while_the_first_is_away() {
+    let scene = scene().with(&[("initial = \"ready\"", "initial = \"not_ready\"")]);
+    let play = play(
+        scene,
+        &[
+            (0, PageCalls(Some("cards"))),
+            (5, Confirm),
+            (1000, PageCalls(Some("cards"))),
+            (1005, Confirm),
+            (2000, Path(0, End::Caller, |leg| Event::Lost { leg })),
+            (3000, Ready("ann")),
+            (6000, Hears(0, "music")),
+            (6000, Hears(1, "talk")),
+            (7000, PhoneHangsUp(ANN)),
+        ],
+    );
+    let released = [0, 1].map(|n| play.record(n).calls[0].release.map(|release| release.cause));
+    assert_eq!(released[0], Some(Cause::PeerLost), "it never came back");
+    assert_eq!(play.record(0).hops.len(), 0);
+}
+
 /// A page that is gone has so long to come back, whatever it offered that was refused.
 #[test]
 fn a_page_that_is_gone_is_given_up_though_it_offered_nonsense() {

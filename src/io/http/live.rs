@@ -34,6 +34,8 @@ pub struct Queue {
     queue: String,
     /// Contacts in line.
     waiting: usize,
+    /// Of those in line, whose page or phone is away for a moment; they are offered once it is back.
+    away: usize,
     /// Contacts ringing at an agent.
     offered: usize,
     talking: usize,
@@ -295,6 +297,7 @@ impl From<acd::queue::View> for Queue {
         Self {
             queue: view.queue.to_string(),
             waiting: view.waiting,
+            away: view.away,
             offered: view.offered,
             talking: view.talking,
             longest_wait_ms: view.longest_wait.map(millis),
