@@ -335,7 +335,7 @@ impl Call {
         self.put_through(who);
     }
 
-    /// The callee's page is gone, and may be back in a moment: the caller hears music meanwhile.
+    /// Nothing can be heard of the callee, for a moment perhaps: the caller hears music meanwhile.
     pub fn step_away(&mut self) {
         self.set_presence(Presence::Away);
     }

@@ -91,7 +91,8 @@ section! {
         tls: Tls,
         /// Host names, beside the listener's own, that browsers may use.
         hosts: Vec<String>,
-        /// Seconds a desktop may be gone before its agent counts as logged out.
+        /// Seconds a desktop may be gone before its agent counts as logged out. A softphone's call goes
+        /// on for as long as its audio does, and this long without.
         desktop_grace_s: u64,
     }
 }

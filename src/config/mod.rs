@@ -99,7 +99,8 @@ pub struct Http {
     pub tls: Option<Tls>,
     /// Host names and origins accepted beside the listener's own.
     pub hosts: Vec<String>,
-    /// How long a desktop may be gone before its agent counts as logged out.
+    /// How long a desktop may be gone before its agent counts as logged out, and the desktop of a
+    /// softphone without audio before its call is released.
     pub desktop_grace: Duration,
 }
 

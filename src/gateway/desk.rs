@@ -52,11 +52,13 @@ impl Desk {
         self.connection.replace(connection)
     }
 
-    pub fn detach(&mut self, deadline: Mono, connection: ConnectionId) {
-        if self.connection == Some(connection) {
-            self.connection = None;
-            self.deadline = Some(deadline);
-        }
+    pub fn detach(&mut self, connection: ConnectionId) {
+        self.connection.take_if(|current| *current == connection);
+    }
+
+    /// Nobody is connected, and somebody is expected until then. Returns the time of before, if any.
+    pub fn await_until(&mut self, deadline: Mono) -> Option<Mono> {
+        self.deadline.replace(deadline)
     }
 
     /// The agent was logged out for being away: asked once.
@@ -136,7 +138,7 @@ mod tests {
         let mut desk = Desk::default();
         assert_eq!(desk.attach(ConnectionId(1)), None);
         assert_eq!(desk.attach(ConnectionId(2)), Some(ConnectionId(1)));
-        desk.detach(Mono::ZERO, ConnectionId(1));
+        desk.detach(ConnectionId(1));
         assert_eq!(desk.connection(), Some(ConnectionId(2)));
     }
 }

@@ -431,11 +431,20 @@ impl Gateway {
     fn on_detached(&mut self, now: Now, connection: ConnectionId) {
         let Some(agent) = self.connections.remove(&connection) else { return };
         if let Some(desk) = self.desks.get_mut(&agent) {
-            let deadline = now.mono + self.config.http.desktop_grace;
-            desk.detach(deadline, connection);
-            self.desk_deadlines.insert((deadline, agent.clone()));
+            desk.detach(connection);
+            self.await_desk(now, &agent);
             self.on_softphone_away(now, &agent);
         }
+    }
+
+    /// From now on, a desk without a connection has this long until its agent counts as logged out.
+    fn await_desk(&mut self, now: Now, agent: &AgentId) {
+        let Some(desk) = self.desks.get_mut(agent) else { return };
+        let deadline = now.mono + self.config.http.desktop_grace;
+        if let Some(earlier) = desk.await_until(deadline) {
+            self.desk_deadlines.remove(&(earlier, agent.clone()));
+        }
+        self.desk_deadlines.insert((deadline, agent.clone()));
     }
 
     /// Nobody came back to the desk: its agent is not there.

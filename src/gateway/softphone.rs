@@ -3,8 +3,13 @@
 //!
 //! Between calls the leg belongs to the desk, during a call to the call ([`call::Output::Free`]
 //! brings it back). All legs of a call live at one media shard, so the standing leg moves to its
-//! caller's when they are connected, and stays there until the next. A page that is loaded again
-//! offers anew over its WebSocket; the caller hears music until it is there.
+//! caller's when they are connected, and stays there until the next. A page that is loaded again logs
+//! in and offers anew over its WebSocket; the caller hears music until it is there.
+//!
+//! A page that has lost its WebSocket and nothing else talks on: its audio takes another way. Only once
+//! that is lost as well, or brings nothing, does the caller hear music, and from then on a call waits
+//! for the desk as long as a desk is waited for at all (`desktop_grace_s`). The agent's readiness
+//! follows the WebSocket throughout: nobody is offered what no page shows.
 //!
 //! [`call::Output::Free`]: crate::call::Output::Free
 
@@ -38,6 +43,8 @@ pub(super) struct Softphone {
 enum Line {
     /// The handshake is not done, or has to be done again.
     Dead,
+    /// Up, but nothing comes by it: a page that is closed may not say so.
+    Silent,
     Live,
 }
 
@@ -114,7 +121,7 @@ impl Gateway {
 
     /// The agent takes the call that is offered.
     pub(super) fn pick_up(&mut self, agent: &AgentId, id: ContactId) -> Result<(), Refusal> {
-        let phone = self.softphones.get_mut(agent).filter(|phone| phone.line == Line::Live);
+        let phone = self.softphones.get_mut(agent).filter(|phone| phone.line != Line::Dead);
         let phone = phone.ok_or(Refusal::PhoneUnreachable)?;
         let leg = phone.leg.take().ok_or(Refusal::NotNow)?;
         let Some(contact) = self.contacts.get_mut(&id) else {
@@ -172,18 +179,50 @@ impl Gateway {
 
     /// What media tells of a standing leg. `None` if it is none.
     pub(super) fn on_softphone_media(&mut self, now: Now, event: &media::Event) -> Option<()> {
-        let (leg, line) = match event {
-            media::Event::Secured { leg } => (leg, Line::Live),
-            media::Event::Unsecured { leg } | media::Event::Lost { leg } => (leg, Line::Dead),
+        let leg = match event {
+            media::Event::Secured { leg }
+            | media::Event::Unsecured { leg }
+            | media::Event::Lost { leg }
+            | media::Event::Silent { leg, .. }
+            | media::Event::Audible { leg } => leg,
             _ => return None,
         };
         let agent = self.lines.get(leg)?.clone();
-        self.softphones.get_mut(&agent)?.line = line;
-        if line == Line::Dead && self.is_desk_abandoned(&agent) {
-            self.remove_softphone(&agent);
+        let phone = self.softphones.get_mut(&agent)?;
+        let was = phone.line;
+        phone.line = match event {
+            media::Event::Secured { .. } => Line::Live,
+            media::Event::Silent { .. } if was == Line::Live => Line::Silent,
+            media::Event::Audible { .. } if was == Line::Silent => Line::Live,
+            media::Event::Unsecured { .. } | media::Event::Lost { .. } => Line::Dead,
+            _ => return None,
+        };
+        if !self.is_attended(&agent) {
+            self.on_unattended_line(now, &agent, was);
         }
         self.follow_phone(now, agent);
         Some(())
+    }
+
+    /// The line of a desk without a connection is another than it was: the call is as good as that.
+    fn on_unattended_line(&mut self, now: Now, agent: &AgentId, was: Line) {
+        let Some(line) = self.softphones.get(agent).map(|phone| phone.line) else { return };
+        if let Some(contact) = self.softphone_call(agent) {
+            match line {
+                Line::Live => contact.call.come_back(),
+                Line::Dead | Line::Silent => contact.call.step_away(),
+            }
+            if was == Line::Live {
+                self.await_desk(now, agent);
+            }
+        }
+        if line == Line::Dead && self.is_desk_abandoned(agent) {
+            self.remove_softphone(agent);
+        }
+    }
+
+    fn is_attended(&self, agent: &AgentId) -> bool {
+        self.desks.get(agent).is_some_and(|desk| desk.connection().is_some())
     }
 
     /// Nobody is connected, and nobody is waited for.
@@ -191,20 +230,21 @@ impl Gateway {
         self.desks.get(agent).is_none_or(|desk| desk.connection().is_none() && desk.deadline().is_none())
     }
 
-    /// The desktop's WebSocket is gone; its page may be as well.
+    /// The desktop's WebSocket is gone. Its page may be as well, and then its audio tells.
     pub(super) fn on_softphone_away(&mut self, now: Now, agent: &AgentId) {
-        if let Some(contact) = self.softphone_call(agent) {
+        let Some(line) = self.softphones.get(agent).map(|phone| phone.line) else { return };
+        if line != Line::Live
+            && let Some(contact) = self.softphone_call(agent)
+        {
             contact.call.step_away();
         }
-        if self.softphones.contains_key(agent) {
-            self.follow_phone(now, agent.clone());
-        }
+        self.follow_phone(now, agent.clone());
     }
 
     /// The same page is back: its audio never went.
     pub(super) fn on_softphone_back(&mut self, now: Now, agent: &AgentId) {
-        let live = self.softphones.get(agent).is_some_and(|phone| phone.line == Line::Live);
-        if live && let Some(contact) = self.softphone_call(agent) {
+        let up = self.softphones.get(agent).is_some_and(|phone| phone.line != Line::Dead);
+        if up && let Some(contact) = self.softphone_call(agent) {
             contact.call.come_back();
         }
         self.follow_phone(now, agent.clone());
@@ -223,9 +263,8 @@ impl Gateway {
     /// Nobody came back to the desk. A page that only lost its WebSocket still talks.
     pub(super) fn on_softphone_abandoned(&mut self, agent: &AgentId) {
         let live = self.softphones.get(agent).is_some_and(|phone| phone.line == Line::Live);
-        match self.softphone_call(agent) {
-            Some(contact) if live => contact.call.come_back(),
-            _ => self.remove_softphone(agent),
+        if !live || self.softphone_call(agent).is_none() {
+            self.remove_softphone(agent);
         }
     }
 
@@ -263,8 +302,7 @@ impl Gateway {
 
     /// Its page is there, its handshake done.
     pub(super) fn is_softphone_live(&self, agent: &AgentId) -> bool {
-        self.softphones.get(agent).is_some_and(|phone| phone.line == Line::Live)
-            && self.desks.get(agent).is_some_and(|desk| desk.connection().is_some())
+        self.softphones.get(agent).is_some_and(|phone| phone.line != Line::Dead) && self.is_attended(agent)
     }
 
     /// The contact that has the agent's standing leg.

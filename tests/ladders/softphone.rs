@@ -1,10 +1,10 @@
 //! The phone in the desktop: one leg that stands from log-in to log-out.
 
-use baton::call::release::Party;
+use baton::call::release::{Cause, Party};
 use baton::media::Event;
 
 use super::stage::Do::*;
-use super::stage::{Scene, play, scene};
+use super::stage::{End, Scene, play, scene};
 
 /// Ann's desktop is her phone, and calls are recorded.
 fn headset() -> Scene {
@@ -247,9 +247,11 @@ fn a_page_loaded_again_has_its_call_again_and_the_caller_music_meanwhile() {
                 ]),
             ),
             (6000, Drop("ann")),
-            (6000, Hears(0, "music")),
-            (6000, Media(&["play", "patch", "patch"])),
+            // It may be no more than its WebSocket that the page has lost.
+            (6300, Media(&[])),
             (6400, LogIn("ann")),
+            (6400, Hears(0, "music")),
+            (6400, Media(&["play", "patch", "patch"])),
             (6500, Offers("ann")),
             (6500, Hears(0, "music")),
             (6600, Hears(0, "talk")),
@@ -303,7 +305,7 @@ fn a_websocket_that_drops_and_comes_back_needs_no_offer() {
             (2500, Key(0, '1')),
             (3000, Answer("ann", 0)),
             (5000, Drop("ann")),
-            (5500, Hears(0, "music")),
+            (5500, Hears(0, "talk")),
             (6000, Return("ann")),
             (6000, Hears(0, "talk")),
             (9000, HangUp(0)),
@@ -447,6 +449,7 @@ fn a_call_whose_desk_is_abandoned_is_released() {
             (3000, Answer("ann", 0)),
             (5000, Drop("ann")),
             (6000, Befalls(|leg| Event::Lost { leg })),
+            (6000, Hears(0, "music")),
         ],
     );
     play.shows(
@@ -468,10 +471,10 @@ fn a_call_whose_desk_is_abandoned_is_released() {
         3.000 store    ◀── resolved: this call
         3.000 desk ann ◀── connected
         6.000 media    ──▶ lost
-        25.000 store    ◀── ivr 1499 + queue 200 + ring 300 + talk 22000 | ann answered | Peer lost by us
-        25.000 carrier  ◀── BYE
-        25.001 carrier  ──▶ 200 BYE
-        25.080 store    ◀── ivr 1499 + queue 200 + ring 300 + talk 22000 | ann answered | Peer lost by us
+        26.000 store    ◀── ivr 1499 + queue 200 + ring 300 + talk 23000 | ann answered | Peer lost by us
+        26.000 carrier  ◀── BYE
+        26.001 carrier  ──▶ 200 BYE
+        26.080 store    ◀── ivr 1499 + queue 200 + ring 300 + talk 23000 | ann answered | Peer lost by us
         "#,
     );
 }
@@ -486,13 +489,13 @@ fn a_page_that_only_lost_its_websocket_talks_on() {
             (2500, Key(0, '1')),
             (3000, Answer("ann", 0)),
             (5000, Drop("ann")),
-            (5010, Hears(0, "music")),
+            (5010, Hears(0, "talk")),
             (26_000, Hears(0, "talk")),
             (
                 27_999,
                 Media(&[
-                    "patch", "record", "play", "patch", "play", "patch", "stop", "patch", "patch", "rewire",
-                    "play", "patch", "patch", "stop", "patch", "patch",
+                    "open", "open", "patch", "record", "play", "patch", "play", "patch", "stop", "patch",
+                    "patch", "rewire",
                 ]),
             ),
             (28_000, HangUp(0)),
@@ -502,6 +505,79 @@ fn a_page_that_only_lost_its_websocket_talks_on() {
     );
     let record = play.record(0);
     assert_eq!(record.calls[0].release.map(|release| release.by), Some(Party::Caller));
+}
+
+/// A browser that is closed says nothing by its WebSocket's end, and may say nothing else.
+#[test]
+fn a_page_that_falls_silent_without_its_websocket_is_music_and_then_the_end() {
+    let play = play(
+        headset(),
+        &[
+            (0, Offers("ann")),
+            (1000, Call),
+            (2500, Key(0, '1')),
+            (3000, Answer("ann", 0)),
+            (4000, Silent(0, End::Agent, 5)),
+            (4500, Hears(0, "talk")),
+            (4500, Audible(0, End::Agent)),
+            (5000, Drop("ann")),
+            (9000, Silent(0, End::Agent, 5)),
+            (9000, Hears(0, "music")),
+            (10_000, Audible(0, End::Agent)),
+            (10_000, Hears(0, "talk")),
+            (15_000, Silent(0, End::Agent, 5)),
+            (20_000, Silent(0, End::Agent, 10)),
+            (25_000, Silent(0, End::Agent, 15)),
+            (34_990, Hears(0, "music")),
+        ],
+    );
+    let record = play.record(0);
+    let ended = (record.calls[0].release.map(|release| release.cause), record.calls[0].ms);
+    assert_eq!(ended, (Some(Cause::PeerLost), 34_000 - 1), "twenty seconds after it fell silent for good");
+}
+
+#[test]
+fn a_silent_page_that_loses_its_websocket_is_music_at_once() {
+    play(
+        headset(),
+        &[
+            (0, Offers("ann")),
+            (1000, Call),
+            (2500, Key(0, '1')),
+            (3000, Answer("ann", 0)),
+            (4000, Silent(0, End::Agent, 5)),
+            (5000, Drop("ann")),
+            (5000, Hears(0, "music")),
+            (6000, Return("ann")),
+            (6000, Hears(0, "talk")),
+            (7000, HangUp(0)),
+            (8000, Drop("ann")),
+        ],
+    );
+}
+
+#[test]
+fn a_desk_long_abandoned_is_waited_for_again_once_its_audio_is_lost() {
+    let play = play(
+        headset(),
+        &[
+            (0, Offers("ann")),
+            (1000, Call),
+            (2500, Key(0, '1')),
+            (3000, Answer("ann", 0)),
+            (5000, Drop("ann")),
+            (30_000, Hears(0, "talk")),
+            (30_000, Befalls(|leg| Event::Lost { leg })),
+            (40_000, Hears(0, "music")),
+            (40_000, LogIn("ann")),
+            (40_100, Offers("ann")),
+            (40_200, Hears(0, "talk")),
+            (41_000, Release("ann", 0)),
+            (42_000, Drop("ann")),
+        ],
+    );
+    let released = play.record(0).calls[0].release;
+    assert_eq!(released.map(|release| (release.by, release.cause)), Some((Party::Callee, Cause::Normal)));
 }
 
 #[test]
