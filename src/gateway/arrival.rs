@@ -63,3 +63,87 @@ impl Gateway {
         self.sip.hang_up(now.mono, leg, cause.status(), wire::reason(Release::by_us(cause)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::base::{Fingerprint, Language, Mono, Wall};
+    use crate::config::fault::Source;
+    use crate::config::resolve::{Disk, Files, resolve};
+    use crate::gateway::Input;
+    use crate::media::SocketId;
+    use crate::sip::{Message, parse};
+
+    struct NoDisk;
+
+    impl Disk for NoDisk {
+        fn secret(&self, _: &Path) -> Result<String, String> {
+            Ok("secret".to_owned())
+        }
+
+        fn prompts(&self, _: &Path) -> BTreeSet<(Language, String)> {
+            BTreeSet::new()
+        }
+    }
+
+    const CENTRE: &str = r#"
+[sip]
+listen = ["udp:10.0.0.1:5060"]
+[[number]]
+number = "+861055550000"
+flow = "bye"
+[[agent]]
+id = "ann"
+phone = "ann"
+sip_password_file = "ann"
+srtp = "SRTP"
+"#;
+
+    const BYE: &str = r#"
+id = "bye"
+start = "bye"
+language = "en"
+on_error = "bye"
+[steps.bye]
+do = "hangup"
+"#;
+
+    fn gateway(srtp: &str) -> (Gateway, Now) {
+        let centre = CENTRE.replace("SRTP", srtp);
+        let flows = vec![Source::new("bye.toml", BYE)];
+        let files = Files { config: vec![Source::new("baton.toml", centre)], flows, base: "".into() };
+        let mut config = resolve(&files, &NoDisk).unwrap();
+        config.media.fingerprint = Some(Fingerprint([7; 32]));
+        let now = Now { mono: Mono::ZERO, wall: Wall::from_millis(1_800_000_000_000) };
+        let mut gateway = Gateway::new(Arc::new(config), [7; 32], now);
+        let (socket, address) = (SocketId(0), ([10, 0, 0, 1], 20_000).into());
+        gateway.handle_input(now, Input::Stocked { shard: 0, socket, address });
+        (gateway, now)
+    }
+
+    #[test]
+    fn an_agents_own_call_needs_the_keys_that_its_phone_is_to_have() {
+        let invite = "INVITE sip:+861055550000@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.2.1;branch=z9hG4bK1\r\n\
+                      From: <sip:ann@10.0.0.1>;tag=1\r\nTo: <sip:+861055550000@10.0.0.1>\r\nCall-ID: 1\r\n\
+                      CSeq: 1 INVITE\r\nContact: <sip:ann@10.0.2.1>\r\nMax-Forwards: 70\r\n\
+                      Content-Type: application/sdp\r\n\r\nv=0\r\no=- 1 1 IN IP4 10.0.2.1\r\ns=-\r\n\
+                      c=IN IP4 10.0.2.1\r\nt=0 0\r\nm=audio 30000 RTP/AVP 8\r\n";
+        let Ok(Message::Request(invite)) = parse(invite.into()) else { panic!("no INVITE") };
+        for (srtp, taken) in [("off", true), ("optional", true), ("sdes", false), ("dtls", false)] {
+            let (mut gateway, now) = gateway(srtp);
+            let leg = gateway.sip.next_leg();
+            gateway.invited(now, leg, &Peer::Agent("ann".into()), &invite);
+            gateway.settle(now);
+            let last = std::iter::from_fn(|| gateway.poll_output()).filter_map(|output| match output {
+                Output::Store(Write::Contact(record)) => record.calls[0].release.map(|release| release.cause),
+                _ => None,
+            });
+            let refused = last.last();
+            assert_eq!(refused, (!taken).then_some(Cause::MediaRefused(488)), "{srtp}");
+        }
+    }
+}

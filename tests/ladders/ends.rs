@@ -479,3 +479,41 @@ fn a_shutdown_hangs_up_on_everybody() {
         "#,
     );
 }
+
+#[test]
+fn who_does_not_answer_outside_is_rung_for_a_minute_and_the_flow_goes_on() {
+    let play = play(
+        scene().with(&[("[[disposition]]\n", GRANTED)]),
+        &[
+            (0, PhoneWill(CARRIER, Then::Ring)),
+            (0, Call),
+            (1500, Key(0, '2')),
+            (61_000, Hears(0, "ringback")),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 carrier  ──▶ INVITE
+        0.001 carrier  ◀── 100
+        0.001 carrier  ◀── 200
+        0.002 carrier  ──▶ ACK
+        0.003 store    ◀── step menu entered
+        0.003 speech   ◀── menu
+        1.500 caller   ──▶ key 2
+        1.500 store    ◀── step menu done
+        1.500 store    ◀── step out entered
+        1.500 carrier  ◀── INVITE
+        1.501 carrier  ──▶ 180
+        61.500 store    ◀── step out failed
+        61.500 speech   ◀── sorry
+        61.500 carrier  ◀── CANCEL
+        61.501 carrier  ──▶ 200 CANCEL
+        61.501 carrier  ──▶ 487
+        61.502 carrier  ◀── ACK
+        62.501 store    ◀── resolved: this call
+        62.501 store    ◀── ivr 1499 + ring 60000 + ivr 1001 | Flow ended by us
+        62.501 carrier  ◀── BYE
+        62.502 carrier  ──▶ 200 BYE
+        "#,
+    );
+}

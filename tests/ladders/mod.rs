@@ -2,6 +2,7 @@
 
 mod audio;
 mod ends;
+mod known;
 mod loss;
 mod main_job;
 mod media;

@@ -773,3 +773,103 @@ fn a_contact_that_is_not_theirs_is_refused() {
         "#,
     );
 }
+
+/// Ann's phone registers.
+fn registering() -> Scene {
+    let phone = "phone = \"sip:ann@10.0.2.1:5060\"";
+    scene().with(&[(phone, "phone = \"ann\"\nsip_password_file = \"secrets/ann\"")])
+}
+
+#[test]
+fn an_agent_is_ready_while_its_phone_is_registered() {
+    let play = play(
+        registering(),
+        &[
+            (0, Call),
+            (1500, Key(0, '1')),
+            (4000, PhoneRegisters(ANN, "ann", 600)),
+            (9000, HangUp(0)),
+            (9500, File("ann", 0)),
+            (10_000, PhoneRegisters(ANN, "ann", 0)),
+            (11_000, Call),
+            (12_500, Key(1, '1')),
+            (13_000, Ready("ann")),
+            (15_000, HangUp(1)),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 carrier  ──▶ INVITE
+        0.001 carrier  ◀── 100
+        0.001 carrier  ◀── 200
+        0.002 carrier  ──▶ ACK
+        0.003 store    ◀── step menu entered
+        0.003 speech   ◀── menu
+        1.500 caller   ──▶ key 1
+        1.500 store    ◀── step menu done
+        1.500 speech   ◀── music
+        4.000 ann      ──▶ REGISTER
+        4.001 ann      ◀── 401 REGISTER
+        4.002 ann      ──▶ REGISTER
+        4.003 ann      ◀── 200 REGISTER
+        4.003 desk ann ◀── offer v1
+        4.203 ann      ◀── INVITE
+        4.204 ann      ──▶ 180
+        6.204 ann      ──▶ 200
+        6.205 store    ◀── resolved: this call
+        6.205 desk ann ◀── connected
+        6.205 ann      ◀── ACK
+        9.000 carrier  ──▶ BYE
+        9.001 carrier  ◀── 200 BYE
+        9.001 desk ann ◀── released: Normal call clearing by caller
+        9.001 store    ◀── ivr 1499 + queue 2703 + ring 2002 + talk 2796 | ann answered | Normal call clearing by caller
+        9.001 ann      ◀── BYE
+        9.001 desk ann ◀── wrap-up
+        9.002 ann      ──▶ 200 BYE
+        9.500 desk ann ──▶ disposition
+        9.500 store    ◀── ivr 1499 + queue 2703 + ring 2002 + talk 2796 | ann answered | Normal call clearing by caller
+        10.000 ann      ──▶ REGISTER
+        10.001 ann      ◀── 401 REGISTER
+        10.002 ann      ──▶ REGISTER
+        10.003 ann      ◀── 200 REGISTER
+        11.000 carrier  ──▶ INVITE
+        11.001 carrier  ◀── 100
+        11.001 carrier  ◀── 200
+        11.002 carrier  ──▶ ACK
+        11.003 store    ◀── step menu entered
+        11.003 speech   ◀── menu
+        12.500 caller   ──▶ key 1
+        12.500 store    ◀── step menu done
+        12.500 speech   ◀── music
+        13.000 desk ann ──▶ setstate
+        13.000 desk ann ◀── refused: PhoneUnreachable
+        15.000 carrier  ──▶ BYE
+        15.001 carrier  ◀── 200 BYE
+        15.001 store    ◀── ivr 1499 + queue 2501 | Normal call clearing by caller
+        "#,
+    );
+}
+
+#[test]
+fn a_phone_that_comes_back_ends_nobodys_lunch() {
+    let play = play(
+        registering(),
+        &[
+            (0, NotReady("ann")),
+            (1000, PhoneRegisters(ANN, "ann", 600)),
+            (2000, Call),
+            (3500, Key(0, '1')),
+            (9000, HangUp(0)),
+        ],
+    );
+    assert_eq!(play.record(0).hops, []);
+}
+
+#[test]
+fn an_agent_whose_registration_runs_out_is_offered_nothing() {
+    let play = play(
+        registering(),
+        &[(0, PhoneRegisters(ANN, "ann", 60)), (61_500, Call), (63_000, Key(0, '1')), (70_000, HangUp(0))],
+    );
+    assert_eq!(play.record(0).hops, []);
+}

@@ -1,6 +1,7 @@
 //! The phone in the desktop: one leg that stands from log-in to log-out.
 
 use baton::call::release::{Cause, Party};
+use baton::cti::Push;
 use baton::media::Event;
 
 use super::stage::Do::*;
@@ -436,6 +437,50 @@ fn an_offer_on_the_same_page_does_not_interrupt_the_call() {
         8.081 store    ◀── ivr 1499 + queue 200 + ring 300 + talk 5001 | ann answered | Normal call clearing by caller
         "#,
     );
+}
+
+/// Another connection has another certificate.
+#[test]
+fn an_offer_by_another_connection_is_music_until_its_handshake_is_done() {
+    play(
+        headset(),
+        &[
+            (0, Offers("ann")),
+            (1000, Call),
+            (2500, Key(0, '1')),
+            (3000, Answer("ann", 0)),
+            (5000, OffersAnew("ann")),
+            (5039, Hears(0, "music")),
+            (5041, Hears(0, "talk")),
+            (6000, HangUp(0)),
+            (7000, Drop("ann")),
+        ],
+    );
+}
+
+#[test]
+fn turn_passwords_are_of_the_secret_that_a_reload_brought() {
+    let north = "[media]\nice_servers = [{ urls = [\"turn:t\"], secret_file = \"secrets/north\" }]\n[http]";
+    let play = play(
+        headset().with(&[("[http]", north)]),
+        // All in one second, so that the passwords are of one time.
+        &[
+            (100, LogIn("ann")),
+            (200, LogIn("ann")),
+            (300, Reload(&[("secrets/north", "secrets/south")])),
+            (400, LogIn("ann")),
+            (500, Drop("ann")),
+        ],
+    );
+    let told = play.net.desks.values().flat_map(|desk| &desk.told);
+    let servers = told.filter_map(|(_, push)| match &**push {
+        Push::Welcome { ice_servers, .. } => Some(ice_servers[0].clone()),
+        _ => None,
+    });
+    let servers: Vec<_> = servers.skip(1).collect();
+    assert_eq!(servers[0], servers[1]);
+    assert_eq!(servers[1].username, servers[2].username);
+    assert_ne!(servers[1].credential, servers[2].credential);
 }
 
 #[test]

@@ -143,6 +143,8 @@ pub enum Do {
     PhoneReinvites(&'static str, &'static str),
     PhoneWill(&'static str, Then),
     PhoneGone(&'static str),
+    /// As this user, for so many seconds.
+    PhoneRegisters(&'static str, &'static str, u32),
     /// Media says this of one end of the contact.
     Path(usize, End, fn(LegId) -> Event),
     LogIn(&'static str),
@@ -169,6 +171,16 @@ pub enum Do {
     Post(Status),
     /// The store found out that two customers are one.
     Merge,
+    /// From now on the store knows nobody, or the owner of an errand and of a newer one besides.
+    StoreKnowsNobody,
+    StoreKnowsAnother,
+    /// The store tells that the owner's errands are others, that the contact's steps are on disk, or what
+    /// nobody asked for any more.
+    Posted,
+    Stepped(usize),
+    FoundLate(usize),
+    /// How often the store was asked so far.
+    LookUps(u64),
     /// Each of these is written in place of what stands there, in centre and flow.
     Reload(&'static [(&'static str, &'static str)]),
     Drain,
@@ -189,8 +201,9 @@ pub enum Do {
     Fares(usize, End, Quality),
     /// What the caller hears at this moment.
     Hears(usize, &'static str),
-    /// The desktop's page offers, as its own phone.
+    /// The desktop's page offers, as its own phone: on the connection it has, or on another.
     Offers(&'static str),
+    OffersAnew(&'static str),
     /// What a page's handshake takes from now on, in milliseconds; `None` lets nothing through.
     Handshake(Option<u64>),
     /// Media says this of the pages' legs.
@@ -267,6 +280,9 @@ impl Play {
                 net.phone_does(at(phone), |phone| phone.reinvite_all(direction));
             }
             Do::PhoneWill(phone, then) => self.phone(phone).then = then,
+            Do::PhoneRegisters(phone, user, seconds) => {
+                net.phone_does(at(phone), |phone| phone.register(user, seconds));
+            }
             Do::PhoneGone(phone) => self.phone(phone).gone = true,
             Do::LogIn(agent) => self.log_in(agent, None),
             Do::Drop(agent) => {
@@ -314,6 +330,19 @@ impl Play {
                 net.note("store    ──▶ two customers are one");
                 net.tell(Input::Posted { brand: "default".into(), customers: vec![OWNER] });
             }
+            Do::StoreKnowsNobody => net.dossier = Dossier::default(),
+            Do::StoreKnowsAnother => net.dossier = another(dossier(Status::Entered)),
+            Do::Posted => net.tell(Input::Posted { brand: "default".into(), customers: vec![OWNER] }),
+            Do::Stepped(n) => {
+                let contact = self.contact(n);
+                self.net.tell(Input::Stepped { contact });
+            }
+            Do::FoundLate(n) => {
+                let contact = self.contact(n);
+                let dossier = Some(Box::new(another(dossier(Status::Failed))));
+                self.net.tell(Input::Found { contact, ticket: 0, dossier });
+            }
+            Do::LookUps(times) => assert_eq!(net.look_ups, times, "at {:?}", net.now.mono),
             Do::Reload(changes) => {
                 for (old, new) in changes {
                     self.centre = self.centre.replace(old, new);
@@ -354,6 +383,10 @@ impl Play {
             Do::Offers(agent) => {
                 let connection = self.desk(agent);
                 self.net.offer(connection);
+            }
+            Do::OffersAnew(agent) => {
+                let connection = self.desk(agent);
+                self.net.offer_anew(connection);
             }
             Do::Handshake(takes) => net.handshake = takes.map(Duration::from_millis),
             Do::Befalls(event) => net.befall_pages(event),
@@ -503,10 +536,7 @@ fn arrival(queue: Option<&str>, offer: &'static str) -> web::Arrival {
     if let Some(owner) = &mut dossier.customer {
         owner.profile.identifiers = Identifier::parse(IdentifierKind::Account, "wei").into_iter().collect();
     }
-    let mut newer = dossier.open[0].clone();
-    newer.id = "later-2".into();
-    newer.steps[0].at = baton::base::Wall::from_millis(1_799_999_900_000);
-    dossier.open.insert(0, newer);
+    let dossier = another(dossier);
     let binding = Binding {
         brand: "default".into(),
         customer: OWNER,
@@ -516,6 +546,15 @@ fn arrival(queue: Option<&str>, offer: &'static str) -> web::Arrival {
         expires: baton::base::Wall::from_millis(u64::MAX),
     };
     web::Arrival { binding, dossier, secret: SECRET, offer: offer.into() }
+}
+
+/// With an errand that is newer.
+fn another(mut dossier: Dossier) -> Dossier {
+    let mut newer = dossier.open[0].clone();
+    newer.id = "later-2".into();
+    newer.steps[0].at = baton::base::Wall::from_millis(1_799_999_900_000);
+    dossier.open.insert(0, newer);
+    dossier
 }
 
 /// A customer with one errand, begun in the app.

@@ -51,6 +51,8 @@ pub struct Net {
     /// What the store would find of whoever calls, and how long it takes.
     pub dossier: Dossier,
     pub look_up: Duration,
+    /// How often it was asked.
+    pub look_ups: u64,
     pub written: Vec<Write>,
     pub fetched: Vec<baton::ivr::Fetch>,
     pub media: Media,
@@ -59,8 +61,9 @@ pub struct Net {
     pub desks: BTreeMap<ConnectionId, Desk>,
     /// How long a page's checks and handshake take; `None` while its network lets nothing through.
     pub handshake: Option<Duration>,
-    /// Offers that pages made.
+    /// Offers that pages made, and the certificate of the newest connection.
     offers: u64,
+    certificate: u8,
     /// One datagram in so many is lost, by count; zero is none.
     pub loses: u64,
     pub lost: u64,
@@ -126,8 +129,10 @@ enum Fate {
 struct NoDisk;
 
 impl Disk for NoDisk {
+    /// A secret is the name of its file.
     fn secret(&self, path: &Path) -> Result<String, String> {
-        Err(format!("{} is not there", path.display()))
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.map(str::to_owned).ok_or_else(|| format!("{} is not there", path.display()))
     }
 
     fn prompts(&self, _: &Path) -> BTreeSet<(Language, String)> {
@@ -163,6 +168,7 @@ impl Net {
             phones: BTreeMap::new(),
             dossier: Dossier::default(),
             look_up: DELAY,
+            look_ups: 0,
             written: vec![],
             fetched: vec![],
             media: Media::default(),
@@ -170,6 +176,7 @@ impl Net {
             desks: BTreeMap::new(),
             handshake: Some(HANDSHAKE),
             offers: 0,
+            certificate: 9,
             loses: 0,
             lost: 0,
             keeps: usize::MAX,
@@ -274,8 +281,14 @@ impl Net {
     /// The desktop's page offers: it was just loaded, or looks for its path anew.
     pub fn offer(&mut self, connection: ConnectionId) {
         self.offers += 1;
-        let sdp = browser(self.offers);
+        let sdp = browser(self.offers, self.certificate);
         self.say(connection, Request::Sdp { sdp });
+    }
+
+    /// Another connection of the same page offers, or of another page.
+    pub fn offer_anew(&mut self, connection: ConnectionId) {
+        self.certificate += 1;
+        self.offer(connection);
     }
 
     /// What media tells of every page's leg.
@@ -438,6 +451,7 @@ impl Net {
                 }
                 Output::Media { shard, command } => self.obey(shard, command),
                 Output::LookUp { contact, ticket, .. } => {
+                    self.look_ups += 1;
                     let dossier = Some(Box::new(self.dossier.clone()));
                     self.schedule(self.look_up, Due::Gateway(Input::Found { contact, ticket, dossier }));
                 }
@@ -691,8 +705,8 @@ pub fn at(address: &str) -> SocketAddr {
 }
 
 /// What a page offers; `n` tells its offers apart.
-fn browser(n: u64) -> String {
-    let fingerprint = Fingerprint([9; 32]);
+fn browser(n: u64, certificate: u8) -> String {
+    let fingerprint = Fingerprint([certificate; 32]);
     [
         "v=0",
         "o=- 4611731400430051336 2 IN IP4 127.0.0.1",

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use baton::base::Mono;
+use baton::base::{Mint, Mono, Pii};
+use baton::sip::auth::{self, Login};
 use baton::sip::{Message, Method, Name, Request, Response, Uri, Value, parse};
 use bytes::Bytes;
 
 /// RFC 3261 §17.1.1.1: the first repetition, and when to give up.
 const T1: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(32);
+
+const REGISTRAR: &str = "sip:10.0.0.1";
 
 /// What a phone does when it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub struct Phone {
     made: Vec<Bytes>,
     later: Vec<(Mono, Bytes, u16)>,
     repeats: Vec<Repeat>,
+    /// The user it registers as, and for how many seconds.
+    registering: Option<(&'static str, u32)>,
     now: Mono,
     count: u64,
 }
@@ -115,6 +120,7 @@ impl Phone {
             made: vec![],
             later: vec![],
             repeats: vec![],
+            registering: None,
             now: Mono::ZERO,
             count: 0,
         }
@@ -196,6 +202,39 @@ impl Phone {
         self.repeat(&id, What::Invite, &bytes);
         self.made.push(id);
         (self.made.len() - 1, bytes)
+    }
+
+    /// Registers for so many seconds; for none it takes its leave. Its password is its user's name.
+    pub fn register(&mut self, user: &'static str, seconds: u32) -> Vec<Bytes> {
+        self.registering = Some((user, seconds));
+        let request = self.registration();
+        request.map(|request| request.to_bytes()).into_iter().collect()
+    }
+
+    fn registration(&mut self) -> Option<Request> {
+        self.count += 1;
+        let ((user, seconds), address, n) = (self.registering?, self.address, self.count);
+        let text = format!(
+            "REGISTER {REGISTRAR} SIP/2.0\r\n\
+             Via: SIP/2.0/UDP {address};branch=z9hG4bK-r{n};rport\r\n\
+             From: <sip:{user}@10.0.0.1>;tag=r\r\nTo: <sip:{user}@10.0.0.1>\r\n\
+             Call-ID: register@{address}\r\nCSeq: {n} REGISTER\r\nMax-Forwards: 70\r\n\
+             Contact: <sip:{user}@{address}>;expires={seconds}\r\nContent-Length: 0\r\n\r\n",
+        );
+        let Ok(Message::Request(request)) = parse(text.into()) else { panic!("our REGISTER is broken") };
+        Some(request)
+    }
+
+    /// The same again, with the password that was asked for.
+    fn prove(&mut self, asked: &Response) -> Option<Bytes> {
+        let (user, _) = self.registering?;
+        let login = Login { user: user.to_owned(), password: Pii::new(user.to_owned()) };
+        let challenge = asked.headers.challenges(Name::WwwAuthenticate).flatten().next()?;
+        let mut mint = Mint::new([1; 32]);
+        let proof = auth::answer(&challenge, &login, "REGISTER", REGISTRAR, &mut mint)?;
+        let mut request = self.registration()?;
+        request.headers.push(Name::Authorization, proof);
+        Some(request.to_bytes())
     }
 
     pub fn cancel(&mut self, call: usize) -> Vec<Bytes> {
@@ -350,6 +389,10 @@ impl Phone {
 
     fn response(&mut self, response: &Response) -> Vec<Bytes> {
         let Ok(cseq) = response.headers.cseq() else { return vec![] };
+        if cseq.method == Method::Register {
+            let proof = (response.status == 401).then(|| self.prove(response)).flatten();
+            return proof.into_iter().collect();
+        }
         let Ok(id) = response.headers.call_id() else { return vec![] };
         self.repeats.retain(|repeat| {
             let heard = match repeat.what {
