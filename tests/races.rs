@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton::acd::State as AgentState;
-use baton::base::{AgentId, CallId, ContactId, CustomerId, Mint};
+use baton::base::{AgentId, CallId, ContactId, CustomerId, LegId, Mint, Mono};
 use baton::call::record::Stage;
 use baton::config::Config;
 use baton::cti::{ContactStage, JourneyEnd, Push, Refusal, Request, Wanted};
@@ -19,12 +19,14 @@ use baton::gateway::view::{AgentView, CallView};
 use baton::gateway::{Counters, Input, Write, web};
 use baton::journey::handoff::{Binding, TokenHash};
 use baton::journey::{Confidence, Customer, Dossier, Profile, Status};
-use baton::media::Source;
+use baton::media::{Event, Source};
 
-use crate::net::{CARRIER, DELAY, Net, Offer, Phone, SOCKETS, State, Then, at, config};
+use crate::net::{CARRIER, DELAY, Net, Offer, PathIs, Phone, SOCKETS, State, Then, at, config};
 
 /// Happenings in one story, and the stories of one run.
 const HAPPENINGS: u64 = 101_000;
+/// What happens less often means nothing.
+const LEAST: u64 = 400;
 /// Happenings from the first call to the last hang-up.
 const ROUND: u64 = 1_000;
 /// Calls that are up at once: few enough that things meet, more than there are agents.
@@ -36,6 +38,9 @@ const PHONES: [(&str, &str); 5] = [
     ("dan", "10.0.2.4:5060"),
     ("eve", "10.0.2.5:5060"),
 ];
+
+/// Those whose desktop is their phone.
+const SOFTPHONES: [&str; 2] = ["fay", "gus"];
 
 const CENTRE: &str = r#"
 [sip]
@@ -96,6 +101,13 @@ skills = { cards = 2 }
 phone = "sip:cat@10.0.2.3:5060"
 initial = "ready"
 [[agent]]
+id = "fay"
+queues = ["cards", "loans"]
+skills = { cards = 5 }
+phone = "softphone"
+password = "$argon2id$"
+initial = "ready"
+[[agent]]
 id = "dan"
 queues = ["cards", "loans"]
 skills = { cards = 9 }
@@ -105,6 +117,13 @@ id = "eve"
 queues = ["cards"]
 skills = { cards = 4 }
 phone = "sip:eve@10.0.2.5:5060"
+initial = "ready"
+[[agent]]
+id = "gus"
+queues = ["loans", "cards"]
+skills = { cards = 3 }
+phone = "softphone"
+password = "$argon2id$"
 initial = "ready"
 [[disposition]]
 code = "solved"
@@ -148,7 +167,7 @@ next = "bye"
 do = "hangup"
 "#;
 
-/// What a reload may bring: all; no queue of loans; neither Dan nor Eve, and other times.
+/// What a reload may bring: all; no queue of loans; neither Dan nor Eve nor Gus, and other times.
 fn centres() -> [Arc<Config>; 3] {
     let from = CENTRE.find("[[queue]]\nid = \"loans\"").expect("written above");
     let until = CENTRE.find("[[agent]]").expect("written above");
@@ -189,6 +208,10 @@ struct World {
     read: BTreeMap<ConnectionId, (usize, Option<u64>)>,
     /// The last number of each desk that was read; what is below is replayed.
     newest: BTreeMap<AgentId, u64>,
+    /// What agents muted, and were not told that it is over.
+    muted: BTreeSet<ContactId>,
+    /// Phones that ring for two, and since when.
+    twice: BTreeMap<SocketAddr, Mono>,
     /// Phones that were cut off in this round: what they believe does not count.
     cut_off: BTreeSet<SocketAddr>,
     lossy: bool,
@@ -230,6 +253,8 @@ impl World {
             offered: BTreeSet::new(),
             read: BTreeMap::new(),
             newest: BTreeMap::new(),
+            muted: BTreeSet::new(),
+            twice: BTreeMap::new(),
             cut_off: BTreeSet::new(),
             lossy: false,
         }
@@ -282,6 +307,7 @@ impl World {
                 phone.then = then;
             }
         }
+        self.net.handshake = if self.one_in(8) { None } else { Some(self.millis(150)) };
         // A store is quick, or it is not.
         self.net.look_up = if self.one_in(4) { self.millis(2500) } else { DELAY };
         let span = match self.below(20) {
@@ -366,8 +392,64 @@ impl World {
                 self.net.tell(Input::Reload(self.config.clone()));
             }
             40..44 => self.page(),
+            44..54 => self.softphone(),
             _ => self.desktop(),
         }
+    }
+
+    /// The page of a softphone offers, or its path changes, or that of a page that called.
+    fn softphone(&mut self) {
+        let at_desk: Vec<_> = self.softphone_desks();
+        let standing: Vec<_> = self.net.paths.keys().copied().collect();
+        match self.below(21) {
+            0..4 => {
+                if let Some(connection) = self.pick(&at_desk) {
+                    self.count("softphone offers again", 1);
+                    self.net.offer(connection);
+                }
+            }
+            4..6 => {
+                if let Some(connection) = self.pick(&at_desk) {
+                    self.count("softphone offers anew", 1);
+                    self.net.offer_anew(connection);
+                }
+            }
+            6..9 => {
+                let losses = [|leg| Event::Lost { leg }, |leg| Event::Unsecured { leg }];
+                let event = losses[self.below(2)];
+                self.path(&standing, "softphone's path is lost", event);
+            }
+            9..13 => self.path(&standing, "softphone's path is found", |leg| Event::Secured { leg }),
+            13..15 => self.path(&standing, "softphone falls silent", |leg| Event::Silent {
+                leg,
+                since: Duration::from_secs(5),
+            }),
+            15..17 => self.path(&standing, "softphone is heard", |leg| Event::Audible { leg }),
+            n => {
+                let pages: BTreeSet<_> = self.net.pages.iter().filter_map(answered).collect();
+                let calls = self.calls().into_iter().filter(|call| pages.contains(&call.call));
+                let legs = calls.filter_map(|call| self.net.gateway.legs_of(call.contact));
+                let callers: Vec<_> = legs.map(|(caller, _)| caller).collect();
+                match n {
+                    17..19 => self.path(&callers, "page's path is lost", |leg| Event::Lost { leg }),
+                    _ => self.path(&callers, "page's path is found", |leg| Event::Secured { leg }),
+                }
+            }
+        }
+    }
+
+    fn path(&mut self, legs: &[LegId], kind: &'static str, event: fn(LegId) -> Event) {
+        if let Some(leg) = self.pick(legs) {
+            self.count(kind, 1);
+            self.net.tell(Input::Media { shard: 0, event: event(leg) });
+        }
+    }
+
+    /// Live connections of agents whose desktop is their phone.
+    fn softphone_desks(&self) -> Vec<ConnectionId> {
+        let live = self.net.desks.iter().filter(|(_, desk)| !desk.dismissed);
+        let theirs = live.filter(|(_, desk)| SOFTPHONES.contains(&desk.agent.as_str()));
+        theirs.map(|(connection, _)| *connection).collect()
     }
 
     /// A page calls, or one of those that did goes on with its call; also out of turn.
@@ -476,7 +558,8 @@ impl World {
     }
 
     fn attach(&mut self) {
-        let agents: Vec<_> = PHONES.iter().map(|(name, _)| AgentId::from(*name)).collect();
+        let names = PHONES.iter().map(|(name, _)| *name).chain(SOFTPHONES).chain(SOFTPHONES);
+        let agents: Vec<_> = names.map(AgentId::from).collect();
         let Some(agent) = self.pick(&agents) else { return };
         // It remembers all that it was told, or less.
         let seen = self.newest.get(&agent).copied();
@@ -487,7 +570,12 @@ impl World {
         };
         self.count("desktop attaches", 1);
         self.connections += 1;
-        self.net.log_in(agent.as_str(), self.connections, resume_from);
+        let connection = self.net.log_in(agent.as_str(), self.connections, resume_from);
+        // A page that was loaded offers, mostly at once.
+        let here = self.net.desks.get(&connection).is_some_and(|desk| !desk.dismissed);
+        if here && SOFTPHONES.contains(&agent.as_str()) && resume_from.is_none() && !self.one_in(6) {
+            self.net.offer_anew(connection);
+        }
     }
 
     fn one_up(&mut self) -> Option<usize> {
@@ -508,7 +596,7 @@ impl World {
         let wrapping: Fits = |state| matches!(state, WrapUp { .. });
         let idle: Fits = |state| matches!(state, NotReady { .. });
         let anything: Fits = |_| true;
-        let (kind, fits) = match self.below(74) {
+        let (kind, fits) = match self.below(82) {
             0..7 => ("displayed", offered),
             7..13 => ("answer", offered),
             13..19 => ("decline", offered),
@@ -520,6 +608,8 @@ impl World {
             46..58 => ("extend", wrapping),
             58..68 => ("ready", idle),
             68..70 => ("not ready", anything),
+            70..75 => ("mute", talking),
+            75..79 => ("keys", talking),
             _ => ("stray command", anything),
         };
         // Now and then out of turn.
@@ -546,6 +636,8 @@ impl World {
             "note" => Request::Note { contact, text: "calls back".into() },
             "extend" => Request::Extend { contact, seconds: self.below(5) as u32 },
             "ready" => Request::SetState { state: Wanted::Ready, reason: None },
+            "mute" => Request::Mute { contact, on: !self.muted.contains(&contact) },
+            "keys" => Request::Dtmf { contact, keys: "1#".into() },
             "not ready" => Request::SetState { state: Wanted::NotReady, reason: Some("lunch".into()) },
             _ => match self.below(4) {
                 0 => Request::Displayed { contact: stray, version: 9 },
@@ -555,6 +647,10 @@ impl World {
             },
         };
         self.count(kind, 1);
+        let muted = match &request {
+            Request::Mute { contact, on } => Some((*contact, *on)),
+            _ => None,
+        };
         let of = match &request {
             Request::SetState { .. } => None,
             _ if state.contact() == Some(contact) && kind != "stray command" => None,
@@ -569,6 +665,11 @@ impl World {
         });
         let reply = replies.next().expect("a command has a reply");
         assert_eq!(replies.next(), None, "a command has one reply");
+        match (muted, reply) {
+            (Some((contact, true)), None) => drop(self.muted.insert(contact)),
+            (Some((contact, false)), None) => drop(self.muted.remove(&contact)),
+            _ => {}
+        }
         assert!(of.is_none() || reply == of, "a contact that is not theirs is refused: {reply:?}");
     }
 
@@ -677,7 +778,7 @@ impl World {
     }
 
     /// An agent has one contact, a contact has one agent, and router and calls agree on which.
-    fn nobody_has_two(&self, agents: &[AgentView], calls: &[CallView]) -> Verdict {
+    fn nobody_has_two(&mut self, agents: &[AgentView], calls: &[CallView]) -> Verdict {
         let mut theirs: BTreeMap<&AgentId, &CallView> = BTreeMap::new();
         for call in calls {
             let Some(agent) = &call.agent else { continue };
@@ -698,9 +799,17 @@ impl World {
             }
         }
         let whole = |(address, _): &(&SocketAddr, &Phone)| !self.lossy && !self.cut_off.contains(address);
-        for (_, phone) in self.net.phones.iter().filter(whole).filter(|(_, phone)| phone.name != "carrier") {
-            if phone.count(State::Ringing) > 1 {
-                return Err(format!("{} rings twice", phone.name));
+        let agents = self.net.phones.iter().filter(whole).filter(|(_, phone)| phone.name != "carrier");
+        let twice: BTreeMap<_, _> = agents
+            .filter(|(_, phone)| phone.count(State::Ringing) > 1)
+            .map(|(address, phone)| (*address, phone.name))
+            .collect();
+        self.twice.retain(|address, _| twice.contains_key(address));
+        for (address, name) in twice {
+            let now = self.net.now.mono;
+            // A CANCEL has to wait for the first response (RFC 3261 §9.1), the next INVITE has not.
+            if now - *self.twice.entry(address).or_insert(now) > 3 * DELAY {
+                return Err(format!("{name} rings twice"));
             }
         }
         Ok(())
@@ -708,7 +817,7 @@ impl World {
 
     fn nobody_waits_beside_a_ready_agent(&self, agents: &[AgentView]) -> Verdict {
         let queues = self.net.gateway.queues(self.net.now);
-        for view in queues.iter().filter(|view| view.waiting > 0) {
+        for view in queues.iter().filter(|view| view.waiting > view.away) {
             let Some(queue) = self.config.queues.get(&view.queue) else { continue };
             let able = |agent: &&AgentView| {
                 let Some(known) = self.config.agents.get(&agent.state.agent) else { return false };
@@ -744,6 +853,18 @@ impl World {
                     let far = media.rows.get(&callee).map_or(&[][..], |row| row);
                     let speaks = media.open.get(&callee).is_some_and(|plan| plan.direction.receives());
                     match (call.stage, &call.agent) {
+                        (Stage::Talk, Some(_)) if self.net.paths.contains_key(&callee) => {
+                            let heard = row == [Source::Leg(callee)];
+                            let right = match (self.net.paths[&callee], self.muted.contains(&call.contact)) {
+                                (PathIs::Gone, _) | (_, true) => !heard,
+                                (PathIs::Secured, false) => heard,
+                                (PathIs::Offered | PathIs::Silent, false) => true,
+                            };
+                            right && far == [Source::Leg(caller)]
+                        }
+                        (Stage::Talk, Some(_)) if self.muted.contains(&call.contact) => {
+                            row.is_empty() && far == [Source::Leg(caller)]
+                        }
                         (Stage::Talk, Some(_)) => {
                             speaks && row == [Source::Leg(callee)] && far == [Source::Leg(caller)]
                         }
@@ -753,7 +874,9 @@ impl World {
                         _ => !talks && (!speaks || far.is_empty()),
                     }
                 }
-                (Stage::Talk | Stage::Hold, _, None) | (Stage::Ring, Some(_), None) => false,
+                // A desk rings without a leg.
+                (Stage::Ring, Some(agent), None) => SOFTPHONES.contains(&agent.as_str()) && !talks,
+                (Stage::Talk | Stage::Hold, _, None) => false,
                 (Stage::Ivr | Stage::Queue | Stage::Ring, ..) => !talks,
             };
             if !right {
@@ -773,6 +896,10 @@ impl World {
         }
         if n % 3 == 2 {
             self.net.tell(Input::Shutdown);
+        }
+        for connection in self.softphone_desks() {
+            self.net.tell(Input::Detached { connection });
+            self.net.desks.remove(&connection);
         }
         let pages: BTreeSet<_> = self.net.pages.iter().filter_map(answered).collect();
         for call in pages {
@@ -814,6 +941,7 @@ impl World {
         self.every_invite_was_answered()?;
 
         self.records.clear();
+        self.muted.clear();
         self.net.pages.clear();
         self.cut_off.clear();
         self.net.desks.values_mut().for_each(|desk| desk.told.clear());
@@ -884,6 +1012,6 @@ fn whatever_happens_the_invariants_hold_and_nothing_is_left() {
         println!("{kind:<26} {n:>6} {:5.1} %", *n as f64 * 100.0 / all as f64);
     }
     println!("{all} happenings in {round} rounds");
-    let rare: Vec<_> = world.happenings.iter().filter(|(_, n)| **n * 100 < all).collect();
+    let rare: Vec<_> = world.happenings.iter().filter(|(_, n)| **n < LEAST).collect();
     assert!(rare.is_empty(), "too rare to mean something: {rare:?}");
 }

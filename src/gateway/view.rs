@@ -58,6 +58,8 @@ pub struct Residue {
     pub holding: usize,
     pub pages: usize,
     pub recordings: usize,
+    /// Standing legs of desktops.
+    pub standing: usize,
 }
 
 impl Gateway {
@@ -113,6 +115,7 @@ impl Gateway {
             holding: self.holding.len(),
             pages: self.pages.len(),
             recordings: self.recordings.len(),
+            standing: self.softphones.len().max(self.lines.len()),
         }
     }
 

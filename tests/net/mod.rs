@@ -21,7 +21,7 @@ use baton::gateway::{Gateway, Input, Output, Write};
 use baton::journey::{Dossier, Status};
 use baton::media::crowd::shard_of;
 use baton::media::{self, Prompt, Repeat, SocketId};
-use baton::sip::{self, Hop, Message, Method, Transport};
+use baton::sip::{self, Hop, Message, Method, Name, Transport};
 
 pub use phone::{Offer, Phone, State, Then};
 
@@ -61,6 +61,11 @@ pub struct Net {
     pub desks: BTreeMap<ConnectionId, Desk>,
     /// How long a page's checks and handshake take; `None` while its network lets nothing through.
     pub handshake: Option<Duration>,
+    /// How the shared port's legs are, as media told it last.
+    pub paths: BTreeMap<LegId, PathIs>,
+    /// Each softphone's leg, and whose offer is being answered.
+    standing: BTreeMap<AgentId, LegId>,
+    offering: Option<AgentId>,
     /// Offers that pages made, and the certificate of the newest connection.
     offers: u64,
     certificate: u8,
@@ -80,7 +85,20 @@ pub struct Net {
 pub struct Desk {
     pub agent: AgentId,
     pub told: Vec<(u64, Arc<Push>)>,
+    /// Its greeting has this number if all that follows was missed.
+    resumed_from: Option<u64>,
     pub dismissed: bool,
+}
+
+/// What came of a leg's path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathIs {
+    Secured,
+    /// By one who stayed the same, and nothing is known of it yet.
+    Offered,
+    Silent,
+    /// Lost, or another's who is not through yet.
+    Gone,
 }
 
 enum Due {
@@ -175,6 +193,9 @@ impl Net {
             pages: vec![],
             desks: BTreeMap::new(),
             handshake: Some(HANDSHAKE),
+            paths: BTreeMap::new(),
+            standing: BTreeMap::new(),
+            offering: None,
             offers: 0,
             certificate: 9,
             loses: 0,
@@ -262,7 +283,10 @@ impl Net {
 
     pub fn log_in(&mut self, agent: &str, connection: u64, resume_from: Option<u64>) -> ConnectionId {
         let (connection, agent) = (ConnectionId(connection), AgentId::from(agent));
-        self.desks.insert(connection, Desk { agent: agent.clone(), told: vec![], dismissed: false });
+        self.desks.insert(
+            connection,
+            Desk { agent: agent.clone(), told: vec![], resumed_from: resume_from, dismissed: false },
+        );
         self.tell(Input::Attached { connection, agent, resume_from });
         connection
     }
@@ -282,12 +306,14 @@ impl Net {
     pub fn offer(&mut self, connection: ConnectionId) {
         self.offers += 1;
         let sdp = browser(self.offers, self.certificate);
+        self.offering = self.desks.get(&connection).map(|desk| desk.agent.clone());
         self.say(connection, Request::Sdp { sdp });
+        self.offering = None;
     }
 
     /// Another connection of the same page offers, or of another page.
     pub fn offer_anew(&mut self, connection: ConnectionId) {
-        self.certificate += 1;
+        self.certificate = self.certificate.wrapping_add(1);
         self.offer(connection);
     }
 
@@ -328,8 +354,27 @@ impl Net {
     }
 
     pub fn tell(&mut self, input: Input) {
+        if let Input::Media { event, .. } = &input {
+            self.watch(event);
+        }
         self.gateway.handle_input(self.now, input);
         self.carry_out();
+    }
+
+    fn watch(&mut self, event: &media::Event) {
+        use media::Event::*;
+        let (Secured { leg } | Audible { leg } | Silent { leg, .. } | Lost { leg } | Unsecured { leg }) =
+            event
+        else {
+            return;
+        };
+        let Some(path) = self.paths.get_mut(leg) else { return };
+        *path = match (event, *path) {
+            (Secured { .. }, _) | (Audible { .. }, PathIs::Silent) => PathIs::Secured,
+            (Silent { .. }, PathIs::Secured) => PathIs::Silent,
+            (Lost { .. } | Unsecured { .. }, _) => PathIs::Gone,
+            (_, path) => path,
+        };
     }
 
     /// Lets time pass, and everything happen that is due in it.
@@ -487,6 +532,13 @@ impl Net {
                         self.note(format!("{} ◀── {line}", self.desk_name(connection)));
                     }
                     if let Some(desk) = self.desks.get_mut(&connection) {
+                        // Another page has the desk, not the one whose connection this is.
+                        if let (Push::Snapshot { .. }, Some(leg)) = (&*push, self.standing.get(&desk.agent))
+                            && desk.told.first().is_none_or(|(first, _)| Some(*first) != desk.resumed_from)
+                            && let Some(path) = self.paths.get_mut(leg)
+                        {
+                            *path = PathIs::Gone;
+                        }
                         assert!(!desk.dismissed, "{connection:?} is told something after it was dismissed");
                         desk.told.push((seq, push));
                     }
@@ -514,14 +566,23 @@ impl Net {
         }
         match command {
             Open { leg, plan } => {
+                if plan.socket == SocketId::SHARED {
+                    self.paths.insert(leg, PathIs::Gone);
+                    self.standing.extend(self.offering.clone().map(|agent| (agent, leg)));
+                }
                 assert!(self.media.open.insert(leg, plan).is_none(), "leg {leg} opened twice");
                 self.media.lives.insert(leg, shard);
             }
             Amend { leg, plan } => {
+                if let (Some(path), Some(old)) = (self.paths.get_mut(&leg), self.media.open.get(&leg)) {
+                    let gone = *path == PathIs::Gone || old.keys != plan.keys;
+                    *path = if gone { PathIs::Gone } else { PathIs::Offered };
+                }
                 let old = self.media.open.insert(leg, plan);
                 assert!(old.is_some(), "leg {leg} amended before it was opened");
             }
             Close { leg } => {
+                self.paths.remove(&leg);
                 let plan = self.media.open.remove(&leg);
                 self.media.rows.remove(&leg);
                 self.media.lives.remove(&leg);
@@ -613,10 +674,12 @@ impl Net {
                     Ok(Message::Response(response)) => {
                         let method = response.headers.cseq().map(|cseq| cseq.method);
                         let method = method.unwrap_or(Method::Invite);
-                        match method {
+                        let status = match method {
                             Method::Invite => response.status.to_string(),
                             method => format!("{} {}", response.status, method.as_str()),
-                        }
+                        };
+                        let warning = response.headers.get(Name::Warning).map(String::from_utf8_lossy);
+                        warning.map(|warning| format!("{status}, {warning}")).unwrap_or(status)
                     }
                     Err(_) => "?".to_owned(),
                 };
