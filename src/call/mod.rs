@@ -125,10 +125,28 @@ pub enum Output {
 /// Commands to the SIP endpoint.
 #[derive(Debug)]
 pub enum Sip {
-    Respond { leg: LegId, status: u16, body: Option<Bytes> },
-    Invite { leg: LegId, ring: Ring, body: Bytes },
-    Ack { leg: LegId, body: Option<Bytes> },
-    HangUp { leg: LegId, release: Release },
+    Respond {
+        leg: LegId,
+        body: Bytes,
+    },
+    /// An offer cannot be taken: said with the reason.
+    Refuse {
+        leg: LegId,
+        refusal: Refusal,
+    },
+    Invite {
+        leg: LegId,
+        ring: Ring,
+        body: Bytes,
+    },
+    Ack {
+        leg: LegId,
+        body: Option<Bytes>,
+    },
+    HangUp {
+        leg: LegId,
+        release: Release,
+    },
 }
 
 /// How to ring somebody.
@@ -186,12 +204,12 @@ impl Call {
         let mut call = Self::answering(Leg::new(leg, outfit));
         match call.caller.answer(offer) {
             Ok(body) => {
-                call.outputs.push_back(Output::Sip(Sip::Respond { leg, status: 200, body: Some(body) }));
+                call.outputs.push_back(Output::Sip(Sip::Respond { leg, body }));
                 call.open(Side::Caller);
             }
             Err(refusal) => {
-                tracing::debug!(%leg, %refusal, "offer refused");
-                call.release(Release::by_us(Cause::MediaRefused(refusal.status())));
+                call.outputs.push_back(Output::Sip(Sip::Refuse { leg, refusal }));
+                call.end(Release::by_us(Cause::MediaRefused(refusal.status())));
             }
         }
         call
@@ -578,14 +596,10 @@ impl Call {
         let Some(which) = self.side_mut(side) else { return };
         match which.answer(offer) {
             Ok(body) => {
-                self.outputs.push_back(Output::Sip(Sip::Respond { leg, status: 200, body: Some(body) }));
+                self.outputs.push_back(Output::Sip(Sip::Respond { leg, body }));
                 self.agreed_anew(side, was);
             }
-            Err(refusal) => self.outputs.push_back(Output::Sip(Sip::Respond {
-                leg,
-                status: refusal.status(),
-                body: None,
-            })),
+            Err(refusal) => self.outputs.push_back(Output::Sip(Sip::Refuse { leg, refusal })),
         }
     }
 

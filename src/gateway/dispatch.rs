@@ -159,8 +159,12 @@ impl Gateway {
 
     fn command_sip(&mut self, now: Now, command: call::Sip) {
         match command {
-            call::Sip::Respond { leg, status, body } => {
-                self.sip.respond(now.mono, leg, status, Headers::new(), body.map(Body::sdp));
+            call::Sip::Respond { leg, body } => {
+                self.sip.respond(now.mono, leg, 200, Headers::new(), Some(Body::sdp(body)));
+            }
+            call::Sip::Refuse { leg, refusal } => {
+                tracing::info!(%leg, status = refusal.status(), %refusal, "offer refused");
+                self.sip.respond(now.mono, leg, refusal.status(), wire::refused(refusal), None);
             }
             call::Sip::Invite { leg, ring, body } => {
                 let headers = match ring.answering {

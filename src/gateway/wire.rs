@@ -1,8 +1,12 @@
 //! The few header values the gateway itself writes.
 
-use crate::call::release::{Party, Release};
+use crate::call::release::{Cause, Party, Release};
 use crate::config::Config;
+use crate::sdp::Refusal;
 use crate::sip::{Headers, Name, NameAddr, Uri, Value};
+
+/// Who warns: a pseudonym (RFC 3261 §20.43), for our address is nobody's business.
+const AGENT: &str = "baton";
 
 /// Reason (RFC 3326): Q.850 for exchanges, words for people.
 pub fn reason(release: Release) -> Option<Value> {
@@ -12,6 +16,21 @@ pub fn reason(release: Release) -> Option<Value> {
     }
     let (cause, text) = (release.cause.q850(), release.cause.text());
     Value::new(format!("Q.850;cause={cause};text=\"{text}\"")).ok()
+}
+
+/// Beside the status that refuses an offer: why, for machines and for people.
+pub fn refused(refusal: Refusal) -> Headers {
+    let mut headers = Headers::new();
+    if let Some((code, text)) = refusal.warning()
+        && let Ok(warning) = Value::new(format!("{code} {AGENT} \"{text}\""))
+    {
+        headers.push(Name::Warning, warning);
+    }
+    // RFC 6432 allows it in any final response.
+    if let Some(reason) = reason(Release::by_us(Cause::MediaRefused(refusal.status()))) {
+        headers.push(Name::Reason, reason);
+    }
+    headers
 }
 
 /// RFC 5373 §4.1, and the older way that desk phones know.

@@ -739,7 +739,7 @@ t=0 0
 m=audio 40000 RTP/SAVP 8
 a=crypto:1 F8_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz
 ",
-        "488 incompatible transport protocol",
+        "488 no acceptable keys",
     ),
     (
         "secrecy without keys",
@@ -750,7 +750,7 @@ c=IN IP4 192.0.2.120
 t=0 0
 m=audio 40000 RTP/SAVP 8
 ",
-        "488 incompatible transport protocol",
+        "488 no acceptable keys",
     ),
     (
         "a fingerprint by SHA-1 alone",
@@ -763,7 +763,7 @@ m=audio 40000 UDP/TLS/RTP/SAVP 8
 a=setup:actpass
 a=fingerprint:sha-1 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33
 ",
-        "488 incompatible transport protocol",
+        "488 no acceptable keys",
     ),
     (
         "a fingerprint cut short",
@@ -776,7 +776,7 @@ m=audio 40000 UDP/TLS/RTP/SAVP 8
 a=setup:actpass
 a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE
 ",
-        "488 incompatible transport protocol",
+        "488 no acceptable keys",
     ),
     (
         "a handshake put off",
@@ -789,7 +789,7 @@ a=setup:holdconn
 a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF
 m=audio 40000 UDP/TLS/RTP/SAVP 8
 ",
-        "488 incompatible transport protocol",
+        "488 no acceptable keys",
     ),
     (
         "a peer that waits for our handshake",

@@ -96,7 +96,7 @@ pub enum Offering {
 pub enum Demand {
     #[default]
     Any,
-    /// What comes without keys is refused as [`Refusal::Transport`].
+    /// What comes without keys is refused as [`Refusal::Keys`].
     Secure,
 }
 
@@ -225,9 +225,10 @@ pub enum Refusal {
     Malformed,
     /// Nothing in it is audio, or all of it is switched off (port 0).
     NoAudio,
-    /// The audio comes by a transport or with keys that this leg does not speak, or without the keys
-    /// that the operator demands.
+    /// The audio comes by a transport that this leg does not speak.
     Transport,
+    /// The audio comes without keys where there have to be some, or with none that can be used.
+    Keys,
     /// The audio's address is none that we can send to: a name, a group, the other family.
     Address,
     /// The audio is offered in no codec of ours.
@@ -323,19 +324,21 @@ impl Refusal {
     pub const fn status(self) -> u16 {
         match self {
             Self::Malformed | Self::Unasked => 400,
-            Self::NoAudio | Self::Transport | Self::Address | Self::Codec => 488,
+            Self::NoAudio | Self::Transport | Self::Keys | Self::Address | Self::Codec => 488,
             Self::Glare => 491,
             Self::Spent => 500,
         }
     }
 
-    /// The code of a `Warning` header beside the status (RFC 3261 §20.43).
-    pub const fn warning(self) -> Option<u16> {
+    /// Code and text of a `Warning` header beside the status (RFC 3261 §20.43), which has no code of
+    /// its own for keys.
+    pub const fn warning(self) -> Option<(u16, &'static str)> {
         match self {
-            Self::Address => Some(301),
-            Self::Transport => Some(302),
-            Self::NoAudio => Some(304),
-            Self::Codec => Some(305),
+            Self::Address => Some((301, "Incompatible network address formats")),
+            Self::Transport => Some((302, "Incompatible transport protocol")),
+            Self::NoAudio => Some((304, "Media type not available")),
+            Self::Codec => Some((305, "Incompatible media format")),
+            Self::Keys => Some((399, "No acceptable SRTP keys")),
             Self::Malformed | Self::Unasked | Self::Glare | Self::Spent => None,
         }
     }
@@ -347,6 +350,7 @@ impl fmt::Display for Refusal {
             Self::Malformed => "malformed description",
             Self::NoAudio => "no audio",
             Self::Transport => "incompatible transport protocol",
+            Self::Keys => "no acceptable keys",
             Self::Address => "incompatible network address",
             Self::Codec => "no common codec",
             Self::Unasked => "an answer to no offer",

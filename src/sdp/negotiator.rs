@@ -383,7 +383,7 @@ impl Negotiator {
                         (Keys::Sdes { ours: secrets.seed.key(key.suite()), theirs: key }, tag)
                     }
                     (None, None) if profile == Profile::Avp && *demand == Demand::Any => (Keys::None, 0),
-                    (None, None) => return Err(Refusal::Transport),
+                    (None, None) => return Err(Refusal::Keys),
                 };
                 Ok(Terms { keys, path: self.symmetric(stream, Mux::Said)?, tag })
             }
@@ -406,7 +406,7 @@ impl Negotiator {
 
     /// RFC 8842 §5.3: the offerer's wish counts; left the choice, we wait for its handshake.
     fn handshake(&self, stream: &Stream<'_>) -> Result<Keys, Refusal> {
-        let theirs = stream.fingerprint().ok_or(Refusal::Transport)?;
+        let theirs = stream.fingerprint().ok_or(Refusal::Keys)?;
         let role = match (stream.setup(Setup::Actpass), self.agreed.as_ref().map(|agreed| &agreed.keys)) {
             // A role once taken stays for as long as the association does.
             (Setup::Actpass, Some(Keys::Dtls { theirs: before, role })) if *before == theirs => *role,
@@ -435,7 +435,7 @@ impl Negotiator {
                     Some(Keys::Sdes { ours, theirs: theirs.key })
                 });
                 let left = said == Some(Profile::Avp) && profile == Profile::Avp && demand == Demand::Any;
-                taken.or_else(|| left.then_some(Keys::None)).ok_or(Refusal::Transport)
+                taken.or_else(|| left.then_some(Keys::None)).ok_or(Refusal::Keys)
             }
             Lock::Dtls(_) if profile != Profile::Avp => {
                 let role = match stream.setup(Setup::Passive) {
@@ -443,7 +443,7 @@ impl Negotiator {
                     Setup::Passive => DtlsRole::Active,
                     Setup::Actpass | Setup::Never => return Err(Refusal::Transport),
                 };
-                Ok(Keys::Dtls { theirs: stream.fingerprint().ok_or(Refusal::Transport)?, role })
+                Ok(Keys::Dtls { theirs: stream.fingerprint().ok_or(Refusal::Keys)?, role })
             }
             Lock::Open | Lock::Sdes(_) | Lock::Dtls(_) => Err(Refusal::Transport),
         }
@@ -1371,22 +1371,22 @@ a=mid:1
                 Offering::Sdes,
                 Demand::Any,
                 format!("{secure}{}", cm80.replace(":2", ":1")),
-                Err(Refusal::Transport),
+                Err(Refusal::Keys),
             ),
             (
                 Offering::Sdes,
                 Demand::Any,
                 format!("{secure}{}", cm80.replace(":2", ":7")),
-                Err(Refusal::Transport),
+                Err(Refusal::Keys),
             ),
-            (Offering::Sdes, Demand::Any, secure.clone(), Err(Refusal::Transport)),
-            (Offering::Sdes, Demand::Any, plain.to_owned(), Err(Refusal::Transport)),
+            (Offering::Sdes, Demand::Any, secure.clone(), Err(Refusal::Keys)),
+            (Offering::Sdes, Demand::Any, plain.to_owned(), Err(Refusal::Keys)),
             (Offering::BestEffort, Demand::Any, format!("{plain}{cm80}"), Ok(taken)),
             (Offering::BestEffort, Demand::Any, format!("{secure}{cm80}"), Ok(taken)),
             (Offering::BestEffort, Demand::Any, plain.to_owned(), Ok("none")),
-            (Offering::BestEffort, Demand::Secure, plain.to_owned(), Err(Refusal::Transport)),
+            (Offering::BestEffort, Demand::Secure, plain.to_owned(), Err(Refusal::Keys)),
             (Offering::Plain, Demand::Any, secure.clone(), Err(Refusal::Transport)),
-            (Offering::Dtls, Demand::Any, secure, Err(Refusal::Transport)),
+            (Offering::Dtls, Demand::Any, secure, Err(Refusal::Keys)),
             (Offering::Dtls, Demand::Any, plain.to_owned(), Err(Refusal::Transport)),
         ] {
             let mut ours = keyed(offering, demand);
@@ -1404,11 +1404,14 @@ a=mid:1
     fn what_comes_in_the_clear_is_refused_where_the_operator_demands_keys() {
         let mut ours = keyed(Offering::Sdes, Demand::Secure);
         let refused = ours.answer(PLAIN.as_bytes(), Direction::SendRecv).unwrap_err();
-        assert_eq!((refused, refused.status(), refused.warning()), (Refusal::Transport, 488, Some(302)));
+        assert_eq!(
+            (refused, refused.status(), refused.warning()),
+            (Refusal::Keys, 488, Some((399, "No acceptable SRTP keys")))
+        );
         let keys = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:PS1uQCVeeCFCanVmcjkpPywjNWhcYD0mXXtxaVBR\n";
         assert!(ours.answer(format!("{PLAIN}{keys}").as_bytes(), Direction::SendRecv).is_ok());
         // And a leg with keys does not fall back to none.
-        assert_eq!(ours.answer(PLAIN.as_bytes(), Direction::SendRecv), Err(Refusal::Transport));
+        assert_eq!(ours.answer(PLAIN.as_bytes(), Direction::SendRecv), Err(Refusal::Keys));
     }
 
     #[test]

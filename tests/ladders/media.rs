@@ -453,14 +453,73 @@ fn a_delayed_offer_is_answered_in_the_ack() {
 }
 
 #[test]
-fn no_codec_in_common_is_488() {
+fn an_offer_that_cannot_be_taken_is_refused_with_the_reason() {
     let play = play(scene(), &[(0, CallWith(Offer::Foreign))]);
     play.shows(
         r#"
         0.000 carrier  ──▶ INVITE
         0.001 carrier  ◀── 100
         0.001 store    ◀── ivr 0 | No common media by us
-        0.001 carrier  ◀── 488
+        0.001 carrier  ◀── 488, 305 baton "Incompatible media format"
+        0.002 carrier  ──▶ ACK
+        "#,
+    );
+}
+
+#[test]
+fn a_new_offer_that_cannot_be_taken_is_refused_with_the_reason_and_the_call_goes_on() {
+    let play = play(
+        scene(),
+        &[
+            (0, Call),
+            (1500, Key(0, '1')),
+            (5000, ReinviteForeign(0)),
+            (6000, Hears(0, "talk")),
+            (7000, HangUp(0)),
+        ],
+    );
+    play.shows(
+        r#"
+        0.000 carrier  ──▶ INVITE
+        0.001 carrier  ◀── 100
+        0.001 carrier  ◀── 200
+        0.002 carrier  ──▶ ACK
+        0.003 store    ◀── step menu entered
+        0.003 speech   ◀── menu
+        1.500 caller   ──▶ key 1
+        1.500 store    ◀── step menu done
+        1.500 speech   ◀── music
+        1.500 desk ann ◀── offer v1
+        1.700 ann      ◀── INVITE
+        1.701 ann      ──▶ 180
+        3.701 ann      ──▶ 200
+        3.702 store    ◀── resolved: this call
+        3.702 desk ann ◀── connected
+        3.702 ann      ◀── ACK
+        5.000 carrier  ──▶ INVITE
+        5.001 carrier  ◀── 100
+        5.001 carrier  ◀── 488, 305 baton "Incompatible media format"
+        5.002 carrier  ──▶ ACK
+        7.000 carrier  ──▶ BYE
+        7.001 carrier  ◀── 200 BYE
+        7.001 desk ann ◀── released: Normal call clearing by caller
+        7.001 store    ◀── ivr 1499 + queue 200 + ring 2002 + talk 3299 | ann answered | Normal call clearing by caller
+        7.001 ann      ◀── BYE
+        7.001 desk ann ◀── wrap-up
+        7.002 ann      ──▶ 200 BYE
+        "#,
+    );
+}
+
+#[test]
+fn an_offer_in_the_clear_is_refused_where_the_trunk_demands_keys() {
+    let play = play(scene().with(&[("country = \"86\"", "country = \"86\"\nsrtp = \"sdes\"")]), &[(0, Call)]);
+    play.shows(
+        r#"
+        0.000 carrier  ──▶ INVITE
+        0.001 carrier  ◀── 100
+        0.001 store    ◀── ivr 0 | No common media by us
+        0.001 carrier  ◀── 488, 399 baton "No acceptable SRTP keys"
         0.002 carrier  ──▶ ACK
         "#,
     );

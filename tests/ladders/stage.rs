@@ -138,6 +138,7 @@ pub enum Do {
     HangUp(usize),
     Cancel(usize),
     Reinvite(usize, &'static str),
+    ReinviteForeign(usize),
     /// By address: the called phone hangs up, re-INVITEs, changes its habits, is cut off.
     PhoneHangsUp(&'static str),
     PhoneReinvites(&'static str, &'static str),
@@ -275,6 +276,7 @@ impl Play {
             Do::HangUp(n) => net.carrier(|carrier| carrier.bye(n)),
             Do::Cancel(n) => net.carrier(|carrier| carrier.cancel(n)),
             Do::Reinvite(n, direction) => net.carrier(|carrier| carrier.reinvite(n, direction)),
+            Do::ReinviteForeign(n) => net.carrier(|carrier| carrier.reinvite_foreign(n)),
             Do::PhoneHangsUp(phone) => net.phone_does(at(phone), Phone::hang_up),
             Do::PhoneReinvites(phone, direction) => {
                 net.phone_does(at(phone), |phone| phone.reinvite_all(direction));

@@ -172,7 +172,7 @@ impl Phone {
         let body = match offer {
             Offer::Usual => sdp(address, "sendrecv"),
             Offer::Delayed => String::new(),
-            Offer::Foreign => sdp(address, "sendrecv").replace("AVP 8 0 101", "AVP 18"),
+            Offer::Foreign => foreign(address),
         };
         let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         let text = format!(
@@ -261,8 +261,18 @@ impl Phone {
 
     /// A re-INVITE with this direction: `sendonly` holds, `sendrecv` resumes.
     pub fn reinvite(&mut self, call: usize, direction: &str) -> Vec<Bytes> {
-        let Some(id) = self.made.get(call).cloned() else { return vec![] };
         let body = sdp(self.address, direction);
+        self.reinvite_with(call, body)
+    }
+
+    /// In no codec that we speak.
+    pub fn reinvite_foreign(&mut self, call: usize) -> Vec<Bytes> {
+        let body = foreign(self.address);
+        self.reinvite_with(call, body)
+    }
+
+    fn reinvite_with(&mut self, call: usize, body: String) -> Vec<Bytes> {
+        let Some(id) = self.made.get(call).cloned() else { return vec![] };
         self.within(&id, Method::Invite, Some(("application/sdp", body)))
     }
 
@@ -524,6 +534,10 @@ impl Phone {
         self.repeat(id, What::Request(cseq), &bytes);
         vec![bytes]
     }
+}
+
+fn foreign(address: SocketAddr) -> String {
+    sdp(address, "sendrecv").replace("AVP 8 0 101", "AVP 18")
 }
 
 fn respond(address: SocketAddr, request: &Request, status: u16) -> Bytes {
