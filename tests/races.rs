@@ -210,6 +210,8 @@ struct World {
     newest: BTreeMap<AgentId, u64>,
     /// What agents muted, and were not told that it is over.
     muted: BTreeSet<ContactId>,
+    /// Callers whose pages have lost their paths.
+    away: BTreeSet<LegId>,
     /// Phones that ring for two, and since when.
     twice: BTreeMap<SocketAddr, Mono>,
     /// Phones that were cut off in this round: what they believe does not count.
@@ -254,6 +256,7 @@ impl World {
             read: BTreeMap::new(),
             newest: BTreeMap::new(),
             muted: BTreeSet::new(),
+            away: BTreeSet::new(),
             twice: BTreeMap::new(),
             cut_off: BTreeSet::new(),
             lossy: false,
@@ -392,16 +395,17 @@ impl World {
                 self.net.tell(Input::Reload(self.config.clone()));
             }
             40..44 => self.page(),
-            44..54 => self.softphone(),
+            44..52 => self.softphone(),
+            52..54 => self.caller_page(),
             _ => self.desktop(),
         }
     }
 
-    /// The page of a softphone offers, or its path changes, or that of a page that called.
+    /// The page of a softphone offers, or its path changes.
     fn softphone(&mut self) {
         let at_desk: Vec<_> = self.softphone_desks();
         let standing: Vec<_> = self.net.paths.keys().copied().collect();
-        match self.below(21) {
+        match self.below(17) {
             0..4 => {
                 if let Some(connection) = self.pick(&at_desk) {
                     self.count("softphone offers again", 1);
@@ -419,30 +423,39 @@ impl World {
                 let event = losses[self.below(2)];
                 self.path(&standing, "softphone's path is lost", event);
             }
-            9..13 => self.path(&standing, "softphone's path is found", |leg| Event::Secured { leg }),
-            13..15 => self.path(&standing, "softphone falls silent", |leg| Event::Silent {
-                leg,
-                since: Duration::from_secs(5),
-            }),
-            15..17 => self.path(&standing, "softphone is heard", |leg| Event::Audible { leg }),
-            n => {
-                let pages: BTreeSet<_> = self.net.pages.iter().filter_map(answered).collect();
-                let calls = self.calls().into_iter().filter(|call| pages.contains(&call.call));
-                let legs = calls.filter_map(|call| self.net.gateway.legs_of(call.contact));
-                let callers: Vec<_> = legs.map(|(caller, _)| caller).collect();
-                match n {
-                    17..19 => self.path(&callers, "page's path is lost", |leg| Event::Lost { leg }),
-                    _ => self.path(&callers, "page's path is found", |leg| Event::Secured { leg }),
-                }
+            9..13 => {
+                self.path(&standing, "softphone's path is found", |leg| Event::Secured { leg });
+            }
+            13..15 => {
+                let silent = |leg| Event::Silent { leg, since: Duration::from_secs(5) };
+                self.path(&standing, "softphone falls silent", silent);
+            }
+            _ => {
+                self.path(&standing, "softphone is heard", |leg| Event::Audible { leg });
             }
         }
     }
 
-    fn path(&mut self, legs: &[LegId], kind: &'static str, event: fn(LegId) -> Event) {
-        if let Some(leg) = self.pick(legs) {
-            self.count(kind, 1);
-            self.net.tell(Input::Media { shard: 0, event: event(leg) });
+    /// The page of somebody who called is gone, or back.
+    fn caller_page(&mut self) {
+        let pages: BTreeSet<_> = self.net.pages.iter().filter_map(answered).collect();
+        let calls = self.calls().into_iter().filter(|call| pages.contains(&call.call));
+        let legs = calls.filter_map(|call| self.net.gateway.legs_of(call.contact));
+        let callers: Vec<_> = legs.map(|(caller, _)| caller).collect();
+        if self.one_in(2) {
+            let lost = self.path(&callers, "page's path is lost", |leg| Event::Lost { leg });
+            self.away.extend(lost);
+        } else if let Some(leg) = self.path(&callers, "page's path is found", |leg| Event::Secured { leg }) {
+            self.away.remove(&leg);
         }
+    }
+
+    /// Media says this of one of these legs; returns which.
+    fn path(&mut self, legs: &[LegId], kind: &'static str, event: fn(LegId) -> Event) -> Option<LegId> {
+        let leg = self.pick(legs)?;
+        self.count(kind, 1);
+        self.net.tell(Input::Media { shard: 0, event: event(leg) });
+        Some(leg)
     }
 
     /// Live connections of agents whose desktop is their phone.
@@ -682,6 +695,7 @@ impl World {
         self.wrapping = Self::wrapping_up(&agents);
         self.nobody_has_two(&agents, &calls)?;
         self.nobody_waits_beside_a_ready_agent(&agents)?;
+        self.who_is_away_waits_unoffered(&calls)?;
         self.everybody_hears_whom_they_should(&calls)
     }
 
@@ -834,6 +848,25 @@ impl World {
         Ok(())
     }
 
+    fn who_is_away_waits_unoffered(&self, calls: &[CallView]) -> Verdict {
+        let is_away = |call: &&CallView| {
+            let legs = self.net.gateway.legs_of(call.contact);
+            legs.is_some_and(|(caller, _)| self.away.contains(&caller))
+        };
+        let mut waiting = 0;
+        for call in calls.iter().filter(is_away) {
+            match (call.stage, &call.agent) {
+                (Stage::Queue, None) => waiting += 1,
+                (Stage::Queue | Stage::Ring, Some(agent)) => {
+                    return Err(format!("{} is offered to {agent}, but away", call.contact));
+                }
+                _ => {}
+            }
+        }
+        let known: usize = self.net.gateway.queues(self.net.now).iter().map(|view| view.away).sum();
+        if known == waiting { Ok(()) } else { Err(format!("{waiting} wait and are away, not {known}")) }
+    }
+
     fn everybody_hears_whom_they_should(&self, calls: &[CallView]) -> Verdict {
         let media = &self.net.media;
         let mut heard = BTreeSet::new();
@@ -942,6 +975,7 @@ impl World {
 
         self.records.clear();
         self.muted.clear();
+        self.away.clear();
         self.net.pages.clear();
         self.cut_off.clear();
         self.net.desks.values_mut().for_each(|desk| desk.told.clear());
