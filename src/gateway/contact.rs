@@ -122,9 +122,9 @@ pub enum LookUp {
 pub enum Place {
     /// In the hands of the flow.
     Flow,
-    Queued(Line),
+    Queued(Waiting),
     Offered {
-        line: Line,
+        line: Waiting,
         agent: AgentId,
         ring: RingState,
     },
@@ -143,7 +143,7 @@ pub enum Place {
 
 /// A place in a queue, kept while an agent is offered the contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct Waiting {
     pub queue: QueueId,
     pub demand: Demand,
     /// When the contact began to wait, in this queue or in the one that passed it on.
@@ -323,7 +323,7 @@ impl Contact {
         self.hops.push(hop);
     }
 
-    pub fn line_mut(&mut self) -> Option<&mut Line> {
+    pub fn line_mut(&mut self) -> Option<&mut Waiting> {
         match &mut self.place {
             Place::Queued(line) | Place::Offered { line, .. } => Some(line),
             _ => None,

@@ -15,7 +15,7 @@ use crate::media::{Prompt, Repeat};
 use crate::sip::Uri;
 use crate::sip::endpoint::Target;
 
-use super::contact::{Contact, Demand, Hearing, Line, LookUp, Passage, Place};
+use super::contact::{Contact, Demand, Hearing, LookUp, Passage, Place, Waiting};
 use super::{Gateway, Output, Write, pop};
 
 /// How long somebody outside is rung before the flow goes on.
@@ -29,7 +29,7 @@ impl Gateway {
             return contact.tell_flow(now, ivr::Input::Begin);
         };
         let demand = Demand::default();
-        let line = Line { queue, demand, since: now.mono, announce_at: None, passage: Passage::First };
+        let line = Waiting { queue, demand, since: now.mono, announce_at: None, passage: Passage::First };
         self.enqueue(now, id, line);
     }
 
@@ -48,7 +48,7 @@ impl Gateway {
             ivr::Exit::Queue { queue, skills, priority } => {
                 let demand = Demand { skills, priority };
                 let line =
-                    Line { queue, demand, since: now.mono, announce_at: None, passage: Passage::First };
+                    Waiting { queue, demand, since: now.mono, announce_at: None, passage: Passage::First };
                 self.enqueue(now, id, line);
             }
             ivr::Exit::Transfer { to } => self.transfer(now, id, &to),

@@ -18,11 +18,11 @@ use crate::cti::{self, Hop, Push};
 use crate::ivr::{self, Utterance};
 use crate::sip::endpoint::Target;
 
-use super::contact::{Hearing, Line, Passage, Place, RingState};
+use super::contact::{Hearing, Passage, Place, RingState, Waiting};
 use super::{Gateway, Output, pop};
 
 impl Gateway {
-    pub(super) fn enqueue(&mut self, now: Now, id: ContactId, line: Line) {
+    pub(super) fn enqueue(&mut self, now: Now, id: ContactId, line: Waiting) {
         let config = self.config.clone();
         let Some(spec) = config.queues.get(&line.queue) else {
             return self.unserved(now, id, line, "unknown");
@@ -42,7 +42,7 @@ impl Gateway {
             waited: now.mono - line.since,
             presence: contact.presence(),
         };
-        contact.place = Place::Queued(Line { announce_at, ..line });
+        contact.place = Place::Queued(Waiting { announce_at, ..line });
         let ticket = contact.awaiting.ticket();
         contact.awaiting.music = Some(ticket);
         let music = Utterance::Prompt { name: spec.music.clone(), language: contact.language };
@@ -69,12 +69,12 @@ impl Gateway {
     }
 
     /// Another queue serves the contact, or its flow goes on.
-    fn unserved(&mut self, now: Now, id: ContactId, line: Line, why: &str) {
+    fn unserved(&mut self, now: Now, id: ContactId, line: Waiting, why: &str) {
         self.counters.overflows += 1;
         self.stirred.insert(id);
         let target = self.config.queues.get(&line.queue).map(|spec| &spec.overflow);
         if let (Some(OverflowTarget::Queue(next)), Passage::First) = (target, line.passage) {
-            let line = Line { queue: next.clone(), passage: Passage::PassedOn, ..line };
+            let line = Waiting { queue: next.clone(), passage: Passage::PassedOn, ..line };
             return self.enqueue(now, id, line);
         }
         let Some(contact) = self.contacts.get_mut(&id) else { return };
