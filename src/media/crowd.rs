@@ -15,10 +15,10 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, DefaultHasher, Hasher};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::ice::PAIRS;
-use crate::base::{IceCredentials, Mint};
+use crate::base::{IceCredentials, Mint, PeerAddress};
 use crate::rtp::stun::Message;
 
 /// `ice-char` in the order of RFC 4648's base64.
@@ -80,7 +80,7 @@ const fn value_of(digit: u8) -> Option<u8> {
 #[derive(Debug)]
 pub struct Crowd {
     by_ufrag: HashMap<Box<[u8]>, usize, Salt>,
-    by_source: HashMap<Source, usize, Salt>,
+    by_source: HashMap<PeerAddress, usize, Salt>,
     /// By slot.
     legs: Vec<Leg>,
 }
@@ -96,12 +96,8 @@ pub struct Taken {
 struct Leg {
     /// Two while it restarts.
     ufrags: Vec<Box<[u8]>>,
-    sources: [Option<Source>; PAIRS],
+    sources: [Option<PeerAddress>; PAIRS],
 }
-
-/// An address as the world knows it, whichever way the socket writes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Source(IpAddr, u16);
 
 impl Crowd {
     /// `mint` salts the tables: peers choose their own addresses.
@@ -143,13 +139,13 @@ impl Crowd {
 
     /// The leg that proved this address.
     pub fn find(&self, from: SocketAddr) -> Option<usize> {
-        self.by_source.get(&Source::from(from)).copied()
+        self.by_source.get(&PeerAddress::from(from)).copied()
     }
 
     /// A check from there passed. Repeated without effect; what exceeds [`PAIRS`] is not learnt,
     /// but an agent has [`Crowd::unlearn`]ed another before.
     pub fn learn(&mut self, from: SocketAddr, slot: usize) -> Result<(), Taken> {
-        let source = Source::from(from);
+        let source = PeerAddress::from(from);
         match self.by_source.get(&source) {
             Some(&by) if by != slot => return Err(Taken { by }),
             Some(_) => return Ok(()),
@@ -165,7 +161,7 @@ impl Crowd {
 
     /// The leg no longer believes this address. Another's is left alone.
     pub fn unlearn(&mut self, from: SocketAddr, slot: usize) {
-        let source = Source::from(from);
+        let source = PeerAddress::from(from);
         let own =
             self.legs.get_mut(slot).and_then(|leg| leg.sources.iter_mut().find(|p| **p == Some(source)));
         if let Some(place) = own {
@@ -183,12 +179,6 @@ impl Crowd {
         for source in leg.sources.into_iter().flatten() {
             self.by_source.remove(&source);
         }
-    }
-}
-
-impl From<SocketAddr> for Source {
-    fn from(address: SocketAddr) -> Self {
-        Self(address.ip().to_canonical(), address.port())
     }
 }
 

@@ -24,7 +24,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::base::{IceCredentials, Mono};
+use crate::base::{IceCredentials, Mono, PeerAddress};
 use crate::rtp::stun::{Class, Draft, ErrorCode, Message, Password, Role, Transaction};
 
 /// Addresses of the peer remembered at a time. A browser on two networks of both families, directly
@@ -271,7 +271,7 @@ impl Agent {
 
         let before = self.destination();
         let place = self.place_of(from).unwrap_or_else(|| self.place_to_take());
-        let known = self.pairs[place].filter(|pair| same_as(pair.remote, from));
+        let known = self.pairs[place].filter(|pair| PeerAddress::same(pair.remote, from));
         if known.is_none() {
             outcome.forgotten = self.pairs[place].map(|pair| pair.remote);
             self.challenger = self.challenger.filter(|challenger| challenger.place != place);
@@ -328,7 +328,7 @@ impl Agent {
     }
 
     fn place_of(&self, from: SocketAddr) -> Option<usize> {
-        self.pairs.iter().position(|pair| pair.is_some_and(|pair| same_as(pair.remote, from)))
+        self.pairs.iter().position(|pair| pair.is_some_and(|pair| PeerAddress::same(pair.remote, from)))
     }
 
     /// A free one, or that of the address unheard for longest. Packets' own is never taken.
@@ -385,11 +385,6 @@ fn objection(generation: &Generation, message: &Message<'_>) -> Option<ErrorCode
     // §6.1.1: beside a lite agent the full one controls. §7.3.1.1 lets the higher tie-breaker win;
     // we never can be the controlling end, so ours is always the lower.
     matches!(message.role, Some(Role::Controlled(_))).then_some(ErrorCode::ROLE_CONFLICT)
-}
-
-/// A socket of both families writes IPv4 addresses as IPv6.
-fn same_as(a: SocketAddr, b: SocketAddr) -> bool {
-    a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
 }
 
 #[cfg(test)]
@@ -521,7 +516,7 @@ mod tests {
                         Some(error) => error.code().to_string(),
                         None => {
                             let told = reply.mapped.unwrap();
-                            assert!(same_as(told, from) && told.ip().to_canonical() == told.ip());
+                            assert!(PeerAddress::same(told, from) && told.ip().to_canonical() == told.ip());
                             "ok".into()
                         }
                     }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Source;
-use crate::base::Mono;
+use crate::base::{Mono, PeerAddress};
 
 /// One port's peer.
 #[derive(Debug)]
@@ -55,7 +55,8 @@ impl Latch {
 
     /// Whether signalling named this address, or it is the one that was believed last.
     pub fn knows(&self, from: SocketAddr) -> bool {
-        same_as(self.signalled, from) || self.locked.is_some_and(|locked| same_as(locked.source, from))
+        PeerAddress::same(self.signalled, from)
+            || self.locked.is_some_and(|locked| PeerAddress::same(locked.source, from))
     }
 
     /// Who proved to be the peer is believed at once, wherever it is.
@@ -85,9 +86,4 @@ impl Latch {
     pub fn destination(&self) -> SocketAddr {
         self.source().unwrap_or(self.signalled)
     }
-}
-
-/// A socket of both families writes IPv4 addresses as IPv6.
-pub(super) fn same_as(a: SocketAddr, b: SocketAddr) -> bool {
-    a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
 }

@@ -10,12 +10,12 @@ mod latch;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use self::latch::{Latch, same_as};
+use self::latch::Latch;
 use super::dtls::{self, Certificate, Handshake};
 use super::ice::{Agent, Lapse, Outcome, REPLY};
 use super::plan::{Keys, Path, Plan, Rtcp};
 use super::{Channel, Wire};
-use crate::base::{DtlsRole, Fingerprint, IceCredentials, MasterKey, Mono};
+use crate::base::{DtlsRole, Fingerprint, IceCredentials, MasterKey, Mono, PeerAddress};
 use crate::rtp::srtp::{self, Protector, Unprotector};
 use crate::rtp::stun::Message;
 
@@ -193,7 +193,7 @@ impl Transport {
                 return handshake.receive(now, datagram);
             }
             // The audio follows the keys wherever they go; so may their end.
-            Way::Symmetric { rtp, .. } if srtp.is_some() && same_as(rtp.destination(), from) => {
+            Way::Symmetric { rtp, .. } if srtp.is_some() && PeerAddress::same(rtp.destination(), from) => {
                 return handshake.receive(now, datagram);
             }
             Way::Symmetric { dtls, .. } => dtls,
@@ -203,7 +203,7 @@ impl Transport {
             return;
         }
         // Somebody else came first, and is outranked or silent: what it said must not stand.
-        let is_taken = latch.source().is_some_and(|source| !same_as(source, from));
+        let is_taken = latch.source().is_some_and(|source| !PeerAddress::same(source, from));
         if is_taken && srtp.is_none() && dtls::is_first_hello(datagram) {
             handshake.begin_anew(now);
         }
@@ -325,7 +325,7 @@ impl Transport {
             }
             Way::Symmetric { rtp, rtcp, .. } => {
                 let same_host = rtp.destination().ip().to_canonical() == from.ip().to_canonical();
-                if same_host || same_as(rtcp.signalled(), from) {
+                if same_host || PeerAddress::same(rtcp.signalled(), from) {
                     rtcp.admit(now, from)
                 } else {
                     Source::Stranger
