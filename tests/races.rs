@@ -45,6 +45,8 @@ const SOFTPHONES: [&str; 2] = ["fay", "gus"];
 const CENTRE: &str = r#"
 [sip]
 listen = ["udp:10.0.0.1:5060"]
+[media]
+shards = 2
 [http]
 desktop_grace_s = 8
 [[trunk]]

@@ -36,7 +36,7 @@ listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
 [media]
 address = "127.0.0.1"
 ports = "20000-20399"
-shards = 1
+shards = 2
 [[trunk]]
 id = "carrier"
 sources = ["127.0.0.3"]

@@ -566,7 +566,7 @@ impl Net {
         }
         match command {
             Open { leg, plan } => {
-                if plan.socket == SocketId::SHARED {
+                if plan.socket.is_shared() {
                     self.paths.insert(leg, PathIs::Gone);
                     self.standing.extend(self.offering.clone().map(|agent| (agent, leg)));
                 }
