@@ -2,7 +2,8 @@
 //
 //   node softphone.mjs HTTP_URL SIP_ADDRESS NUMBER AGENT PASSWORD [DIRECTORY FOR SCREENSHOTS]
 //
-// Two calls on one standing leg, with keys, hold, a page that is loaded again and an ICE restart.
+// Two calls on one standing leg, with keys, hold, a page that is loaded again and ICE restarts. The
+// centre has two media threads, and the leg moves from one to the other.
 // Each beat is a line of JSON on standard output; exit code 0 if all held.
 
 import assert from "node:assert/strict";
@@ -191,6 +192,9 @@ try {
   await page.locator("#dot[data-state=ready]").waitFor();
   tell("hung up and filed");
 
+  // The media threads have calls in turn: with one in the menu of the first thread, where the page's
+  // leg is, the next caller is on the other.
+  const other = await carrier.call("13900139000", number);
   const offers = said.filter((message) => message.type === "sdp").length;
   const second = await ring();
   await stageIs("offered");
@@ -199,9 +203,17 @@ try {
   await until("the second caller hears the agent", hearsAgent(second.sound));
   await until("the agent hears the second caller", hearsCaller);
   assert.equal(said.filter((message) => message.type === "sdp").length, offers, "the leg stands from call to call");
+  const crossed = await ufrag();
+  await page.evaluate(() => dispatchEvent(new Event("online")));
+  await until("the path is another on the other thread as well", async () => (await ufrag()) !== crossed);
+  await lineIsUp();
+  second.sound.forget();
+  await until("the second caller hears the agent after the restart", hearsAgent(second.sound));
+  await until("the agent hears the second caller after the restart", hearsCaller);
   await carrier.hangUp(second.call);
   await stageIs("wrap_up");
-  tell("a second call on the same leg");
+  await carrier.hangUp(other);
+  tell("a second call on the same leg, on the other media thread");
 
   assert.deepEqual(faults, []);
   await page.click("#logout");

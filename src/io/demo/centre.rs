@@ -285,7 +285,8 @@ impl Secrets {
         let configuration = json!({
             "node": { "data_dir": data },
             "sip": { "listen": [format!("udp:{sip}"), format!("tcp:{sip}")], "realm": REALM },
-            "media": { "address": sip.ip(), "web_port": 0 },
+            // Two threads: a headset's leg lives with whomever it talks to.
+            "media": { "address": sip.ip(), "web_port": 0, "shards": 2 },
             // A page of this machine's, whatever its port, may try a phone of its own.
             "http": { "listen": http, "admin": admin, "hosts": ["localhost", "127.0.0.1", "[::1]"] },
             "agent": agents,
