@@ -106,7 +106,8 @@ pub async fn start(mut config: Config, path: Option<PathBuf>) -> anyhow::Result<
     let (line, asks) = Line::new();
     let config = Arc::new(config);
     let (configured, watching) = watch::channel(config.clone());
-    let vitals = Arc::new(Vitals { recordings: media.alarms(), ..Vitals::default() });
+    let vitals =
+        Arc::new(Vitals { recordings: media.alarms(), media: media.all_counts(), ..Vitals::default() });
     let http = http::start(watching, line.clone(), store.clone(), vitals.clone(), clock, sip.inlet())
         .await
         .context("HTTP")?;

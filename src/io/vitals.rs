@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use crate::io::media::Alarms;
+use crate::io::media::{Alarms, Counts};
 use crate::io::writer;
 
 /// Facts about the process that the gateway does not know.
@@ -14,4 +14,6 @@ pub struct Vitals {
     pub turns: AtomicU64,
     pub lost_writes: Arc<writer::Lost>,
     pub recordings: Arc<Alarms>,
+    /// Of each media thread.
+    pub media: Vec<Arc<Counts>>,
 }

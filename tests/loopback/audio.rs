@@ -57,6 +57,15 @@ async fn talk(trunk: Law, phone: Law) {
     assert_about("the agent begins", agent.start as u64 / 8, before.saturating_sub(100)..=before + 400);
     assert_about("the caller, left", heard(left, CALLER), seconds - 1.0..=seconds);
     assert_about("both channels end together", caller.end.abs_diff(agent.end), 0..=2400);
+
+    // Two ways, fifty packets a second; the caller spoke all the time.
+    let spoken = TALK.as_secs_f64() * 50.0;
+    assert_about("packets in", centre.metric("baton_media_received_total").await, spoken..=4.0 * spoken);
+    assert_about("packets out", centre.metric("baton_media_sent_total").await, spoken..=4.0 * spoken);
+    for none in ["oversize", "forwarded", "unforwarded"] {
+        assert_eq!(centre.metric(&format!("baton_media_{none}_total")).await, 0.0, "{none}");
+    }
+    assert_eq!(centre.metric("baton_recording_lost_total").await, 0.0);
 }
 
 alone! {

@@ -23,6 +23,7 @@ use crate::call::audio::Talker;
 use crate::gateway::Counters;
 use crate::gateway::audio::{AudioCounters, Heard, LOSS_BOUNDS, MOS_BOUNDS, Spread};
 use crate::gateway::view::{AgentView, Health};
+use crate::io::media;
 
 /// The loop answers within this, or it hangs.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -116,6 +117,7 @@ async fn metrics(State(api): State<Arc<Api>>) -> Response {
     page.gauge("baton_recording_refused", "Whether the disk refused the last recording.", alarm);
     let alarm = [(vec![], u8::from(recordings.is_low()))];
     page.gauge("baton_recording_space_low", "Whether less is free than recording_min_free_mib.", alarm);
+    print_media(&vitals.media, &mut page);
     let failed = [(vec![], u8::from(vitals.reload_failed.load(Relaxed)))];
     page.gauge("baton_reload_failed", "Whether the last reload was refused.", failed);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.into_text()).into_response()
@@ -147,8 +149,11 @@ fn print(seen: &Seen, page: &mut Page) {
 
     let of = |queue: &acd::queue::View| -> Labels { vec![("queue", queue.queue.to_string())] };
     type Count = fn(&acd::queue::View) -> u64;
-    let gauges: [(&str, &str, Count); 3] = [
+    let gauges: [(&str, &str, Count); 4] = [
         ("baton_queue_waiting", "Contacts in line.", |queue| queue.waiting as u64),
+        ("baton_queue_away", "Contacts in line whose caller is away for a moment.", |queue| {
+            queue.away as u64
+        }),
         ("baton_queue_offered", "Contacts ringing at an agent.", |queue| queue.offered as u64),
         ("baton_queue_talking", "Contacts talking with an agent.", |queue| queue.talking as u64),
     ];
@@ -179,6 +184,35 @@ fn print(seen: &Seen, page: &mut Page) {
     }
     let states = states.into_iter().map(|(state, count)| (vec![("state", state.to_owned())], count));
     page.gauge("baton_agents", "Agents, by state.", states);
+}
+
+fn print_media(threads: &[Arc<media::Counts>], page: &mut Page) {
+    type Count = fn(&media::Counts) -> u64;
+    let counts: [(&str, &str, Count); 7] = [
+        ("baton_media_received_total", "Packets that came, RTP and RTCP.", media::Counts::received),
+        ("baton_media_sent_total", "Packets that left.", media::Counts::sent),
+        ("baton_media_unsent_total", "Packets the system would not send.", media::Counts::unsent),
+        ("baton_media_oversize_total", "Datagrams too long to be audio.", media::Counts::oversize),
+        (
+            "baton_media_forwarded_total",
+            "Packets handed on to the thread that has their leg.",
+            media::Counts::forwarded,
+        ),
+        (
+            "baton_media_unforwarded_total",
+            "Packets for which that thread had no room.",
+            media::Counts::unforwarded,
+        ),
+        (
+            "baton_recording_lost_total",
+            "Spans of 20 ms that a slow disk cost a recording.",
+            media::Counts::unrecorded,
+        ),
+    ];
+    for (name, what, count) in counts {
+        let of = |(n, thread): (usize, &Arc<media::Counts>)| (vec![("thread", n.to_string())], count(thread));
+        page.counter(name, what, threads.iter().enumerate().map(of));
+    }
 }
 
 /// One value a leg and report, about every five seconds: `from` the party as we hear it, `to` the

@@ -304,6 +304,11 @@ impl Media {
         stalled
     }
 
+    /// What each thread did, by its number.
+    pub fn all_counts(&self) -> Vec<Arc<Counts>> {
+        self.shards.iter().map(|shard| Arc::clone(&shard.counts)).collect()
+    }
+
     pub fn counts(&self, shard: ShardId) -> Option<&Counts> {
         self.shards.get(shard.0 as usize).map(|shard| &*shard.counts)
     }
