@@ -1,0 +1,140 @@
+//! One tick of 20 ms: what is played, mixed and recorded.
+
+use super::{Bay, Hearing, Pace, Tape, Ticking, Voice, Wire};
+use crate::audio::g711;
+use crate::base::{Codec, LegId, PlayId};
+use crate::media::endpoint::Sound;
+use crate::media::player::Player;
+use crate::media::recorder::Recorder;
+use crate::media::slots::Slots;
+use crate::media::{Event, FRAME, RecordingId};
+use crate::rtp::jitter;
+
+impl Bay {
+    /// One tick.
+    pub(super) fn frame(&mut self, tick: u64, pace: Pace, wire: &mut impl Wire, tape: &mut impl Tape) {
+        for tap in self.taps.iter_mut() {
+            tap.read();
+        }
+        if pace == Pace::Full {
+            self.make_sound(tick, wire);
+        }
+        for (recording, recorder) in &mut self.recorders {
+            let heard = |leg: LegId| {
+                let tap = self.legs[*self.leg_slots.get(&leg)?].tap?;
+                Some(&self.taps[tap].frame)
+            };
+            let (left, right) = (heard(recorder.left), recorder.right.and_then(heard));
+            let stereo = recorder.frame(left, right);
+            tape.write(*recording, &stereo);
+        }
+    }
+
+    /// What still waits to be played is part of what was said.
+    pub(super) fn record_rest(
+        &mut self,
+        recording: RecordingId,
+        recorder: &mut Recorder,
+        tape: &mut impl Tape,
+    ) {
+        loop {
+            let mut sides = [[0; FRAME]; 2];
+            let mut came = 0;
+            for (side, leg) in sides.iter_mut().zip([Some(recorder.left), recorder.right]) {
+                let slot = leg.and_then(|leg| self.leg_slots.get(&leg));
+                if let Some(tap) = slot.and_then(|slot| self.legs[*slot].tap) {
+                    came = self.taps[tap].buffer.drain(side).max(came);
+                }
+            }
+            if came == 0 {
+                return;
+            }
+            tape.write(recording, &recorder.frame(Some(&sides[0]), Some(&sides[1])));
+        }
+    }
+
+    fn make_sound(&mut self, tick: u64, wire: &mut impl Wire) {
+        let clock = tick * FRAME as u64;
+        let mut n = 0;
+        while let Some(&slot) = self.ticking.get(n) {
+            let leg = &mut self.legs[slot];
+            if !leg.needs_ticks() {
+                leg.ticking = Ticking::Unlisted;
+                self.ticking.swap_remove(n);
+                self.settle_mouth(slot);
+                continue;
+            }
+            n += 1;
+            if leg.endpoint.is_pressing() {
+                leg.endpoint.step_keys(clock, wire);
+                continue;
+            }
+            if leg.endpoint.is_awaited() {
+                // A greeting waits for the handshake, or its beginning would be lost.
+                continue;
+            }
+            let (players, taps, over) = (&mut self.players, &self.taps, &mut self.over);
+            let codec = leg.endpoint.plan().codec;
+            match &mut leg.hearing {
+                Hearing::Nothing => {}
+                Hearing::Leg => leg.endpoint.hum(clock, &mut leg.lull, wire),
+                Hearing::Player(player) => {
+                    let sound =
+                        play(*player, players, over, tick, codec).map_or(Sound::Nothing, Sound::Encoded);
+                    leg.endpoint.play(clock, sound, wire);
+                }
+                Hearing::Tone(tone) => {
+                    let sound = tone.frame(tick, codec).map_or(Sound::Nothing, Sound::Encoded);
+                    leg.endpoint.play(clock, sound, wire);
+                }
+                Hearing::Mix(voices, limiter) => {
+                    let mut sums = [0i32; FRAME];
+                    let mut heard = false;
+                    for voice in voices {
+                        let octets = match voice {
+                            Voice::Tap(tap) => {
+                                let tap = &taps[*tap];
+                                if tap.heard != jitter::Heard::Silence {
+                                    heard = true;
+                                    sums.iter_mut().zip(tap.frame).for_each(|(sum, s)| *sum += i32::from(s));
+                                }
+                                continue;
+                            }
+                            Voice::Player(player) => play(*player, players, over, tick, Codec::Pcmu),
+                            Voice::Tone(tone) => tone.frame(tick, Codec::Pcmu),
+                        };
+                        for (sum, octet) in sums.iter_mut().zip(octets.unwrap_or_default()) {
+                            *sum += i32::from(g711::ulaw_decode(*octet));
+                        }
+                        heard |= octets.is_some();
+                    }
+                    let mut samples = [0; FRAME];
+                    limiter.limit(&sums, &mut samples);
+                    let sound = if heard { Sound::Samples(&samples) } else { Sound::Nothing };
+                    leg.endpoint.play(clock, sound, wire);
+                }
+            }
+        }
+        while let Some(slot) = self.over.pop() {
+            let play = self.players[slot].0;
+            self.stop(play);
+            self.events.push_back(Event::Played { play });
+        }
+    }
+}
+
+/// A player's frame; notes the player once when it is over.
+fn play<'p>(
+    slot: usize,
+    players: &'p mut Slots<(PlayId, Player)>,
+    over: &mut Vec<usize>,
+    tick: u64,
+    codec: Codec,
+) -> Option<&'p [u8]> {
+    let player = &mut players[slot].1;
+    player.turn(tick);
+    if player.is_over() && !over.contains(&slot) {
+        over.push(slot);
+    }
+    player.frame(tick, codec)
+}

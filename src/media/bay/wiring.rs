@@ -1,0 +1,203 @@
+//! Who hears whom, row by row of the patch, and what that takes: decoders, encoders, taps, ticks.
+
+use super::passing::{interpreting, is_g711};
+use super::{Bay, Hearing, Need, Tap, Ticking, Voice, Wired};
+use crate::audio::mix::Limiter;
+use crate::base::{LegId, Rate};
+use crate::media::player::Player;
+use crate::media::reports::Listening;
+use crate::media::{Repeat, Source, Tone};
+
+impl Bay {
+    /// A leg has another codec: who hears it hears a new sender, and what it shares a codec with
+    /// from now on needs no coder.
+    pub(super) fn recode(&mut self, slot: usize) {
+        self.legs[slot].ears = [None, None];
+        for n in 0..self.legs[slot].relays.len() {
+            let listener = self.legs[slot].relays[n];
+            self.legs[listener].lull.forget();
+            self.legs[listener].endpoint.cut();
+            self.settle_mouth(listener);
+        }
+        for n in 0..self.legs[slot].wired.len() {
+            if let Wired::Leg(source) = self.legs[slot].wired[n] {
+                self.settle_ears(source);
+            }
+        }
+        self.settle_mouth(slot);
+    }
+
+    /// Lets go of decoders that nobody needs any more.
+    fn settle_ears(&mut self, slot: usize) {
+        for rate in [Rate::Narrow, Rate::Wide] {
+            if self.need(slot, rate) == Need::NONE {
+                self.legs[slot].ears[rate as usize] = None;
+            }
+        }
+    }
+
+    /// Lets go of an encoder that is no longer needed.
+    pub(super) fn settle_mouth(&mut self, slot: usize) {
+        let leg = &self.legs[slot];
+        let needed = match (&leg.hearing, &leg.wired[..]) {
+            (Hearing::Mix(..), _) => true,
+            (Hearing::Leg, [Wired::Leg(source)]) => {
+                let theirs = self.legs[*source].endpoint.plan().codec;
+                interpreting(theirs, leg.endpoint.plan()).is_some() || leg.lull.is_known()
+            }
+            _ => false,
+        };
+        if !needed && !leg.endpoint.is_pressing() {
+            self.legs[slot].endpoint.rest();
+        }
+    }
+
+    /// What becomes of what comes from a leg.
+    pub(super) fn listening(&self, slot: usize) -> Listening {
+        let leg = &self.legs[slot];
+        match leg.tap {
+            Some(tap) => {
+                let buffer = &self.taps[tap].buffer;
+                Listening::Buffered { delay: buffer.delay(), dropped: buffer.counts().dropped }
+            }
+            None if leg.ears.iter().any(Option::is_some) => Listening::Decoded,
+            None => Listening::Relayed,
+        }
+    }
+
+    /// What a leg's sound at this rate is needed for.
+    pub(super) fn need(&self, slot: usize, rate: Rate) -> Need {
+        let leg = &self.legs[slot];
+        let codec = leg.endpoint.plan().codec;
+        Need {
+            // What needs no memory is decoded where it is put in its place.
+            tap: leg.tap.filter(|_| rate == Rate::Narrow && !is_g711(codec)),
+            keys: rate == Rate::Narrow && leg.detector.is_some(),
+            relay: leg
+                .relays
+                .iter()
+                .any(|listener| interpreting(codec, self.legs[*listener].endpoint.plan()) == Some(rate)),
+        }
+    }
+
+    pub(super) fn rewire_listeners(&mut self, source: Source) {
+        for listener in self.patch.listeners(source) {
+            self.rewire(listener);
+        }
+    }
+
+    /// Makes a listener hear what the patch says, as far as it is there.
+    pub(super) fn rewire(&mut self, listener: LegId) {
+        let Some(&slot) = self.leg_slots.get(&listener) else { return };
+        let mut wired = vec![];
+        for source in self.patch.sources(listener) {
+            let there = match source {
+                Source::Leg(leg) => self.leg_slots.get(leg).copied().map(Wired::Leg),
+                Source::Prompt(play) => self.player_slots.get(play).copied().map(Wired::Player),
+                Source::Tone(tone) => Some(Wired::Tone(*tone)),
+            };
+            wired.extend(there.filter(|there| !wired.contains(there)));
+        }
+        if self.legs[slot].wired != wired {
+            self.unhook(slot);
+            self.hook(slot, wired);
+        }
+    }
+
+    fn hook(&mut self, slot: usize, wired: Vec<Wired>) {
+        let hearing = match wired[..] {
+            [] => Hearing::Nothing,
+            [Wired::Leg(source)] => {
+                self.legs[source].relays.push(slot);
+                Hearing::Leg
+            }
+            [Wired::Player(player)] => Hearing::Player(player),
+            [Wired::Tone(tone)] => Hearing::Tone(self.tone(tone)),
+            _ => {
+                let voice = |bay: &mut Self, wired: &Wired| match *wired {
+                    Wired::Leg(source) => Voice::Tap(bay.tap(source)),
+                    Wired::Player(player) => Voice::Player(player),
+                    Wired::Tone(tone) => Voice::Tone(bay.tone(tone)),
+                };
+                let voices = wired.iter().map(|wired| voice(self, wired)).collect();
+                Hearing::Mix(voices, Limiter::default())
+            }
+        };
+        let leg = &mut self.legs[slot];
+        if matches!(hearing, Hearing::Mix(..)) {
+            leg.endpoint.prepare();
+        }
+        leg.hearing = hearing;
+        leg.wired = wired;
+        leg.endpoint.cut();
+        self.list(slot);
+    }
+
+    pub(super) fn unhook(&mut self, slot: usize) {
+        let leg = &mut self.legs[slot];
+        let hearing = std::mem::replace(&mut leg.hearing, Hearing::Nothing);
+        leg.lull.forget();
+        leg.endpoint.cut();
+        leg.endpoint.rest();
+        for wired in std::mem::take(&mut leg.wired) {
+            match (wired, &hearing) {
+                (Wired::Leg(source), Hearing::Leg) => {
+                    self.legs[source].relays.retain(|s| *s != slot);
+                    self.settle_ears(source);
+                }
+                (Wired::Leg(source), _) => self.untap(source),
+                _ => {}
+            }
+        }
+    }
+
+    fn tone(&self, tone: Tone) -> Player {
+        let prompts = match tone {
+            Tone::Ringback => &self.kit.tones.ringback,
+            Tone::Busy => &self.kit.tones.busy,
+        };
+        Player::new(prompts.clone(), Repeat::Forever)
+    }
+
+    /// Has a frame made for the leg each tick, if it needs one.
+    pub(super) fn list(&mut self, slot: usize) {
+        let leg = &mut self.legs[slot];
+        if leg.needs_ticks() && leg.ticking == Ticking::Unlisted {
+            leg.ticking = Ticking::Listed;
+            self.ticking.push(slot);
+        }
+    }
+
+    pub(super) fn tap(&mut self, slot: usize) -> usize {
+        let leg = &mut self.legs[slot];
+        leg.tapped_by += 1;
+        *leg.tap.get_or_insert_with(|| self.taps.insert(Tap::new(self.mint.u32())))
+    }
+
+    fn untap(&mut self, slot: usize) {
+        let leg = &mut self.legs[slot];
+        leg.tapped_by = leg.tapped_by.saturating_sub(1);
+        if leg.tapped_by == 0
+            && let Some(tap) = leg.tap.take()
+        {
+            self.taps.remove(tap);
+            self.settle_ears(slot);
+        }
+    }
+
+    pub(super) fn tap_all(&mut self, legs: [Option<LegId>; 2]) {
+        for leg in legs.into_iter().flatten() {
+            if let Some(&slot) = self.leg_slots.get(&leg) {
+                self.tap(slot);
+            }
+        }
+    }
+
+    pub(super) fn untap_all(&mut self, legs: [Option<LegId>; 2]) {
+        for leg in legs.into_iter().flatten() {
+            if let Some(&slot) = self.leg_slots.get(&leg) {
+                self.untap(slot);
+            }
+        }
+    }
+}
