@@ -44,7 +44,10 @@ impl Noise {
     pub fn heed(&mut self, payload: &[u8]) {
         let Some((level, coefficients)) = payload.split_first() else { return };
         self.reflections = [0.0; ORDER];
-        self.order = coefficients.len().min(ORDER);
+        let order = coefficients.len().min(ORDER);
+        // What stages that rest have kept is of a noise long past.
+        self.backward.iter_mut().skip(self.order + 1).for_each(|kept| *kept = 0.0);
+        self.order = order;
         for (reflection, octet) in self.reflections.iter_mut().zip(coefficients) {
             // RFC 3389 §3.2: 255 is reserved, and would make the filter ring for ever.
             *reflection = 258.0 * (f32::from((*octet).min(254)) - 127.0) / 32_768.0;
@@ -224,6 +227,20 @@ mod tests {
         let mut unlike = [0; 480];
         other.fill(&mut unlike);
         assert_ne!(samples, unlike);
+    }
+
+    #[test]
+    fn colour_that_comes_back_brings_nothing_of_the_noise_before() {
+        let colour = [60, 180, 100, 127, 140, 130, 120, 150, 110, 127];
+        let mut noise = Noise::new(7);
+        let mut second = [0; 8000];
+        for payload in [&[&[20][..], &colour].concat()[..], &[70]] {
+            noise.heed(payload);
+            noise.fill(&mut second);
+        }
+        noise.heed(&[&[70][..], &colour].concat());
+        noise.fill(&mut second);
+        assert!(second.iter().all(|s| s.unsigned_abs() < 60), "{:?}", &second[..20]);
     }
 
     #[test]

@@ -589,6 +589,7 @@ impl Bay {
         let Some(&slot) = self.leg_slots.get(&id) else { return };
         let before = self.legs[slot].endpoint.plan();
         let (moved, recoded) = (before.socket != plan.socket, before.codec != plan.codec);
+        let silenced = before.direction.receives() && !plan.direction.receives();
         if moved {
             self.leave_port(slot);
         }
@@ -604,6 +605,9 @@ impl Bay {
         self.legs[slot].listen();
         if recoded {
             self.recode(slot);
+        }
+        if silenced {
+            self.end_noise(slot);
         }
         // Looked at in the next tick too: there may be something to tell.
         self.due_by(slot, now);

@@ -68,6 +68,11 @@ impl Lull {
         self.from.is_some()
     }
 
+    /// A tick in which nobody could hear it.
+    pub fn pass(&mut self) {
+        self.left = self.left.saturating_sub(1);
+    }
+
     /// The frame of a tick, at the rate that was heeded; `None` outside a lull.
     pub fn frame<'s>(&mut self, samples: &'s mut [i16; 2 * FRAME]) -> Option<(Rate, &'s [i16])> {
         self.left = self.left.checked_sub(1)?;

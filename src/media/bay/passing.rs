@@ -154,6 +154,14 @@ impl Bay {
         if let Some(tap) = leg.tap {
             self.taps[tap].clear();
         }
+        self.end_noise(slot);
+    }
+
+    /// A leg's peer says no more, not even how its silence sounds.
+    pub(super) fn end_noise(&mut self, slot: usize) {
+        if let Some(tap) = self.legs[slot].tap {
+            self.taps[tap].lull.forget();
+        }
         for n in 0..self.legs[slot].relays.len() {
             let listener = self.legs[slot].relays[n];
             self.legs[listener].lull.forget();

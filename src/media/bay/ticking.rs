@@ -66,10 +66,12 @@ impl Bay {
             }
             n += 1;
             if leg.endpoint.is_pressing() {
+                leg.lull.pass();
                 leg.endpoint.step_keys(clock, wire);
                 continue;
             }
             if leg.endpoint.is_awaited() {
+                leg.lull.pass();
                 // A greeting waits for the handshake, or its beginning would be lost.
                 continue;
             }

@@ -189,6 +189,25 @@ fn who_is_told_no_more_of_a_silent_peer_hears_nothing_of_it() {
     assert_eq!(room.heard(2), []);
 }
 
+#[test]
+fn a_peer_that_holds_the_line_in_silence_is_no_noise_any_more() {
+    let mut room = Room::new(&[(2, Codec::Opus)]);
+    room.open(1, noisy(1, Codec::Pcmu));
+    room.patch(2, &[Source::Leg(LegId(1))]);
+    room.tell(Command::Record { recording: RecordingId(1), left: LegId(1), right: None });
+    let mut phone = Phone::new(1, Codec::Pcmu);
+    let bytes = noise(&mut phone);
+    phone.send(&mut room, &bytes);
+    room.run(1000);
+    assert_eq!(room.heard(2).len(), 50);
+    room.amend(1, Plan { direction: Direction::Inactive, ..noisy(1, Codec::Pcmu) });
+    room.run(1000);
+    assert_eq!(room.heard(2), []);
+    let tape: Vec<i16> = room.tapes[&RecordingId(1)].iter().step_by(2).copied().collect();
+    assert!((53.0..57.0).contains(&level(&tape[2000..6000])), "{}", level(&tape[2000..6000]));
+    assert_eq!(tape[tape.len() - 4000..], [0; 4000]);
+}
+
 /// What a phone with DTX sends in silence: the first octet of its packets, and no sound.
 fn dtx(phone: &mut Phone, like: &[u8]) -> Vec<u8> {
     phone.payload(&like[HEADER..][..1], 960 * 20)

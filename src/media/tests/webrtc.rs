@@ -91,6 +91,26 @@ fn a_greeting_waits_for_the_path_and_the_keys() {
 }
 
 #[test]
+fn a_pause_runs_out_while_its_listener_shakes_hands() {
+    let mut room = Room::new(&[]);
+    let mut page = page(room.air.now, 1, 0, DtlsRole::Passive);
+    room.open(1, page.plan.clone());
+    room.open(2, Plan { noise: Some(13), ..plan(2, Codec::Pcma) });
+    room.patch(1, &[Source::Leg(LegId(2))]);
+    let mut trunk = Phone::new(2, Codec::Pcma);
+    trunk.next.payload_type = 13;
+    let silent = trunk.payload(&[55], 0);
+    trunk.send(&mut room, &silent);
+    room.run(27_000);
+    page.phone.check(&mut room, Check::Plain);
+    page.phone.check(&mut room, Check::Nominating);
+    room.run(6000);
+    // Of thirty seconds.
+    let heard = page.phone.heard(&mut room).len();
+    assert!((140..=150).contains(&heard), "{heard}");
+}
+
+#[test]
 fn a_browser_connects_and_talks_both_ways() {
     for role in [DtlsRole::Passive, DtlsRole::Active] {
         let (mut room, mut page, mut trunk) = connected(role);
