@@ -12,8 +12,9 @@ use crate::media::RecordingId;
 use super::contact::Contact;
 use super::{Gateway, Output};
 
-/// How long a contact waits for the disk after its call. What comes later is only logged.
-const DISK_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a contact waits for the disk after its call: some seconds for each of the recordings that
+/// may wait before its own. What comes later is only logged.
+const DISK_PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 impl Gateway {
     /// From now on the call is recorded, if it was not yet.

@@ -167,7 +167,6 @@ impl Running {
     }
 
     fn raise(&self) {
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         self.stop.send_modify(|stop| *stop = if *stop == Stop::No { Stop::Drained } else { Stop::Now });
     }
 
@@ -222,6 +221,8 @@ impl Shell {
                 Ok(()) = from.stopping.changed() => {
                     let now = self.clock.now();
                     let stop = *from.stopping.borrow();
+                    // Whoever asked: from now on it is no failure that the loop ends, or waits for the disk.
+                    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
                     self.gateway.handle_input(now, Input::Drain);
                     if stop == Stop::Now {
                         self.gateway.handle_input(now, Input::Shutdown);
