@@ -181,12 +181,22 @@ impl Resolver<'_> {
             self.section("media", "ports", "not FIRST-LAST with FIRST from 1024 and below LAST");
         }
         let address = written.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let (shards, web_port) = (written.shards.unwrap_or(1), written.web_port.unwrap_or(30_000));
+        if let (Some((first, last)), 1..) = (ports, web_port) {
+            match web_port.checked_add(shards.saturating_sub(1)) {
+                None => self.section("media", "web_port", "no room above it for a port of each shard"),
+                Some(above) if web_port <= last && above >= first => {
+                    self.section("media", "web_port", "it, or that of a further shard, is one of `ports`");
+                }
+                Some(_) => {}
+            }
+        }
         Some(Media {
             address,
             advertised: written.advertised,
             ports: ports?,
-            shards: written.shards.unwrap_or(1),
-            web_port: written.web_port.unwrap_or(30_000),
+            shards,
+            web_port,
             web: vec![],
             fingerprint: None,
             codecs: self.codecs(written),
@@ -964,6 +974,14 @@ mod tests {
                 "1.toml:2:10: http.listen: keys and screens would cross",
             ),
             (&[CARDS, "[media]\nports = \"1-2\"\n"], "1.toml:2:9: media.ports: not FIRST-LAST"),
+            (
+                &[CARDS, "[media]\nshards = 3\nweb_port = 19998\n"],
+                "1.toml:3:12: media.web_port: it, or that of a further shard",
+            ),
+            (
+                &[CARDS, "[media]\nshards = 2\nweb_port = 65535\n"],
+                "1.toml:3:12: media.web_port: no room above it",
+            ),
             (&["[[queue]]\nid = \"cards\"\nskills = { gold = 1 }\n"], "0.toml:3:19: no [[skill]] gold"),
             (&["[[queue]]\nid = \"cards\"\noverflow = \"cards\"\n"], "0.toml:3:12: no other [[queue]] cards"),
             (&["[[queue]]\nid = \"cards\"\nmusic = \"jazz\"\n"], "0.toml:3:9: no prompt \"jazz\" in en"),
