@@ -163,7 +163,7 @@ impl Gateway {
                 self.sip.respond(now.mono, leg, 200, Headers::new(), Some(Body::sdp(body)));
             }
             call::Sip::Refuse { leg, refusal } => {
-                tracing::info!(%leg, status = refusal.status(), %refusal, "offer refused");
+                tracing::debug!(%leg, status = refusal.status(), %refusal, "offer refused");
                 self.sip.respond(now.mono, leg, refusal.status(), wire::refused(refusal), None);
             }
             call::Sip::Invite { leg, ring, body } => {

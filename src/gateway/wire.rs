@@ -26,8 +26,10 @@ pub fn refused(refusal: Refusal) -> Headers {
     {
         headers.push(Name::Warning, warning);
     }
-    // RFC 6432 allows it in any final response.
-    if let Some(reason) = reason(Release::by_us(Cause::MediaRefused(refusal.status()))) {
+    // RFC 6432 allows it in any final response; that a later try may succeed (491), say, is not its matter.
+    if refusal.status() == 488
+        && let Some(reason) = reason(Release::by_us(Cause::MediaRefused(refusal.status())))
+    {
         headers.push(Name::Reason, reason);
     }
     headers
