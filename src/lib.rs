@@ -62,8 +62,8 @@
 //! 4. Signalling never sees RTP; media never sees SIP. They meet in [`media::Command`] and
 //!    [`media::Event`], over bounded rings.
 //! 5. Every resource has one owner: agents and queues → [`acd::Router`]; a dialog → one leg; a
-//!    socket → one task or media thread, though by the port that WebRTC legs share all media threads
-//!    may send.
+//!    socket → one task or media thread, which alone reads it. By the port that WebRTC legs share all
+//!    media threads send: one system call, in which no state of ours is shared.
 //! 6. [`acd::Input`] and [`acd::Output`] are plain, serialisable values.
 //! 7. Peer bytes cannot panic, allocate without bound, or stop a neighbour's call.
 
