@@ -105,7 +105,7 @@ impl Yardstick {
         }
         message.push('e');
         let mut buffer = [0; 8192];
-        for _ in 0..50 {
+        for _ in 0..250 {
             self.control.send(message.as_bytes())?;
             while let Ok(length) = self.control.recv(&mut buffer) {
                 let reply = String::from_utf8_lossy(&buffer[..length]);
