@@ -289,6 +289,12 @@ impl Call {
         self.callee.as_ref().is_some_and(|c| c.state != CalleeState::Ringing)
     }
 
+    /// Caller and callee hear each other whenever their paths are up: no hold, no mute.
+    pub fn is_conversation(&self) -> bool {
+        let open = |callee: &Callee| callee.state == CalleeState::Talking && callee.voice == Voice::Heard;
+        self.callee.as_ref().is_some_and(open)
+    }
+
     pub fn is_over(&self) -> bool {
         self.phase == Phase::Over
     }

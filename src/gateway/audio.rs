@@ -125,7 +125,10 @@ impl Gateway {
             let agent = agent.clone();
             contact.fares_at = Some(now + PACE);
             let push = fares(id, &contact.audio);
-            self.push(&agent, push);
+            // Only the newest counts: kept for who comes back, they would crowd out what does matter.
+            if self.is_attended(&agent) {
+                self.push(&agent, push);
+            }
         }
     }
 }

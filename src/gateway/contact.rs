@@ -87,6 +87,10 @@ pub struct Contact {
     pub unconfirmed_until: Option<Mono>,
     /// The caller's page went away: until when it may come back.
     pub page_gone_until: Option<Mono>,
+    /// It is back, once more: from then on it is believed.
+    pub page_settled_at: Option<Mono>,
+    /// Times that it went.
+    pub page_losses: u32,
     /// The path of the agent's phone is lost: until then it may come back, or hang up by itself.
     pub phone_gone_until: Option<Mono>,
     /// When the contact next wants `handle_timeout`, as registered.
@@ -260,6 +264,8 @@ impl Contact {
             revision: 0,
             unconfirmed_until: None,
             page_gone_until: None,
+            page_settled_at: None,
+            page_losses: 0,
             phone_gone_until: None,
             deadline: None,
             shard,
@@ -343,7 +349,10 @@ impl Contact {
 
     /// Whether the caller can be put through at this moment.
     pub fn presence(&self) -> acd::Presence {
-        if self.page_gone_until.is_some() { acd::Presence::Away } else { acd::Presence::Here }
+        match self.page_gone_until.or(self.page_settled_at) {
+            Some(_) => acd::Presence::Away,
+            None => acd::Presence::Here,
+        }
     }
 
     pub fn is_waiting(&self) -> bool {
@@ -374,7 +383,8 @@ impl Contact {
             _ => (None, None),
         };
         let flow = self.flow.as_ref().and_then(Interpreter::poll_timeout);
-        let page = [self.unconfirmed_until, self.page_gone_until, self.phone_gone_until];
+        let page =
+            [self.unconfirmed_until, self.page_gone_until, self.page_settled_at, self.phone_gone_until];
         let unmask = self.recording.as_ref().and_then(Recording::poll_timeout);
         let disk = self.disk_until.filter(|_| self.awaits_disk());
         [announce, ring, flow, unmask, disk].into_iter().chain(page).flatten().min()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::acd;
 use crate::base::{BrandId, ContactId, CustomerId, E164, Now, QueueId};
 use crate::call::record::Stage;
 use crate::call::release::{Cause, Release};
@@ -263,6 +264,10 @@ impl Gateway {
         let config = self.config.clone();
         let Some(contact) = self.contacts.get_mut(&id) else { return };
         self.stirred.insert(id);
+        if contact.presence() == acd::Presence::Away {
+            // Whoever answered would hear nobody.
+            return contact.tell_flow(now, ivr::Input::TransferFailed);
+        }
         let granted = config.destinations.iter().find(|destination| {
             to.starts_with(&destination.prefix) && destination.flows.contains(&contact.flow_id)
         });

@@ -285,6 +285,7 @@ impl Gateway {
         self.give_up_ringing_outside(now, id);
         self.give_up_unconfirmed(now, id);
         self.give_up_page(now, id);
+        self.believe_page(now, id);
         self.give_up_phone(now, id);
         self.give_up_on_disk(now, id);
         self.announce(now, id);

@@ -8,7 +8,8 @@
 //!
 //! A page that has lost its WebSocket and nothing else talks on: its audio takes another way. Only once
 //! that is lost as well, or brings nothing, does the caller hear music, and from then on a call waits
-//! for the desk as long as a desk is waited for at all (`desktop_grace_s`). The agent's readiness
+//! for the desk as long as a desk is waited for at all (`desktop_grace_s`); so does a call on hold, or
+//! whose agent is muted. The agent's readiness
 //! follows the WebSocket throughout: nobody is offered what no page shows.
 //!
 //! [`call::Output::Free`]: crate::call::Output::Free
@@ -221,7 +222,7 @@ impl Gateway {
         }
     }
 
-    fn is_attended(&self, agent: &AgentId) -> bool {
+    pub(super) fn is_attended(&self, agent: &AgentId) -> bool {
         self.desks.get(agent).is_some_and(|desk| desk.connection().is_some())
     }
 
@@ -260,10 +261,12 @@ impl Gateway {
         self.follow_phone(now, agent.clone());
     }
 
-    /// Nobody came back to the desk. A page that only lost its WebSocket still talks.
+    /// Nobody came back to the desk. A page that only lost its WebSocket still talks, unless the caller
+    /// is on hold or the agent muted: nobody is left who could end that.
     pub(super) fn on_softphone_abandoned(&mut self, agent: &AgentId) {
         let live = self.softphones.get(agent).is_some_and(|phone| phone.line == Line::Live);
-        if !live || self.softphone_call(agent).is_none() {
+        let talks = self.softphone_call(agent).is_some_and(|contact| contact.call.is_conversation());
+        if !(live && talks) {
             self.remove_softphone(agent);
         }
     }

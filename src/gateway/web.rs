@@ -32,6 +32,12 @@ const CONFIRMED_WITHIN: Duration = Duration::from_secs(32);
 /// A page that was left may be loaded again, a browser's phone be on another network: longer than
 /// any refresh, shorter than anybody's patience with silence.
 const BACK_WITHIN: Duration = Duration::from_secs(15);
+/// Losses of a page that cost it nothing: it is loaded again, or changes its network.
+const FREE_LOSSES: u32 = 3;
+/// How long it is to stay after one more, doubled by each, up to [`LONGEST_SETTLING`]: or a page that
+/// comes and goes would have agents' phones ring and stop without end.
+const SETTLING: Duration = Duration::from_secs(1);
+const LONGEST_SETTLING: Duration = Duration::from_secs(32);
 
 /// What a page asks.
 #[derive(Debug)]
@@ -175,10 +181,12 @@ impl Gateway {
         }
     }
 
-    /// The caller's page went away: nobody is rung for it meanwhile.
+    /// The caller's page went away: no agent is rung for it meanwhile.
     pub(super) fn page_away(&mut self, now: Now, id: ContactId) {
         if let Some(contact) = self.contacts.get_mut(&id) {
             contact.page_gone_until = Some(now.mono + BACK_WITHIN);
+            contact.page_settled_at = None;
+            contact.page_losses = contact.page_losses.saturating_add(1);
             self.acd.handle_input(now.mono, acd::Input::Away { contact: id });
         }
     }
@@ -186,6 +194,17 @@ impl Gateway {
     pub(super) fn page_back(&mut self, now: Now, id: ContactId) {
         if let Some(contact) = self.contacts.get_mut(&id) {
             contact.page_gone_until = None;
+            contact.page_settled_at = settled(contact.page_losses).map(|after| now.mono + after);
+            if contact.page_settled_at.is_none() {
+                self.acd.handle_input(now.mono, acd::Input::Back { contact: id });
+            }
+        }
+    }
+
+    /// A page that often went has stayed for long enough.
+    pub(super) fn believe_page(&mut self, now: Now, id: ContactId) {
+        let Some(contact) = self.contacts.get_mut(&id) else { return };
+        if contact.page_settled_at.take_if(|at| *at <= now.mono).is_some() {
             self.acd.handle_input(now.mono, acd::Input::Back { contact: id });
         }
     }
@@ -240,3 +259,9 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// How long a page is to stay before it is believed to be back.
+fn settled(losses: u32) -> Option<Duration> {
+    let more = losses.checked_sub(FREE_LOSSES + 1)?;
+    Some(SETTLING.saturating_mul(1 << more.min(16)).min(LONGEST_SETTLING))
+}

@@ -18,7 +18,7 @@ fn talk(script: &[(u64, super::stage::Do)]) -> Play {
     play(scene(), &[&TALKING, script].concat())
 }
 
-fn quality(mos: u16) -> Quality {
+pub fn quality(mos: u16) -> Quality {
     let way = Way { loss: 0, late: 0, jitter: Duration::from_millis(4), mos: Mos::from_hundredths(mos) };
     Quality { codec: Codec::Pcma, near: Some(way), far: None, round_trip: Some(Duration::from_millis(30)) }
 }

@@ -7,7 +7,7 @@ use super::stage::{ANN, STRANGER, Scene, play, scene};
 use crate::net::{CARRIER, Then};
 
 /// The flow may transfer to head office.
-const GRANTED: &str = r#"
+pub const GRANTED: &str = r#"
 [[destination]]
 name = "head office"
 prefix = "+861066660"

@@ -4,6 +4,7 @@ use baton::call::release::{Cause, Party};
 use baton::cti::Push;
 use baton::media::Event;
 
+use super::audio::quality;
 use super::stage::Do::*;
 use super::stage::{End, Scene, play, scene};
 
@@ -481,6 +482,51 @@ fn turn_passwords_are_of_the_secret_that_a_reload_brought() {
     assert_eq!(servers[0], servers[1]);
     assert_eq!(servers[1].username, servers[2].username);
     assert_ne!(servers[1].credential, servers[2].credential);
+}
+
+/// Nobody is left who could end that, though the audio of the page goes on.
+#[test]
+fn a_call_on_hold_or_muted_whose_desk_is_abandoned_is_released() {
+    for silence in [|| Hold("ann", 0), || Mute("ann", 0, true)] {
+        let play = play(
+            headset(),
+            &[
+                (0, Offers("ann")),
+                (1000, Call),
+                (2500, Key(0, '1')),
+                (3000, Answer("ann", 0)),
+                (4000, silence()),
+                (5000, Drop("ann")),
+                (24_900, Hears(0, if matches!(silence(), Hold(..)) { "music" } else { "nothing" })),
+            ],
+        );
+        let call = &play.record(0).calls[0];
+        assert_eq!(
+            call.release.map(|release| (release.by, release.cause)),
+            Some((Party::Us, Cause::PeerLost))
+        );
+    }
+}
+
+#[test]
+fn a_desk_without_connection_is_told_no_figures_when_it_is_back() {
+    let play = play(
+        headset(),
+        &[
+            (0, Offers("ann")),
+            (1000, Call),
+            (2500, Key(0, '1')),
+            (3000, Answer("ann", 0)),
+            (5000, Drop("ann")),
+            (9000, Fares(0, End::Caller, quality(430))),
+            (12_000, Fares(0, End::Caller, quality(420))),
+            (20_000, Return("ann")),
+            (21_000, HangUp(0)),
+            (22_000, Drop("ann")),
+        ],
+    );
+    let told = play.net.desks.values().flat_map(|desk| &desk.told);
+    assert_eq!(told.filter(|(_, push)| matches!(**push, Push::Quality { .. })).count(), 0);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use baton::gateway::contact::ContextBeforeAnswer;
 use baton::journey::{Confidence, Status};
 use baton::media::Event;
 
+use super::ends::GRANTED;
 use super::stage::Do::*;
 use super::stage::{ANN, End, play, scene};
 use crate::net::Then;
@@ -347,6 +348,40 @@ fn an_agent_is_given_the_next_in_line_while_the_first_is_away() {
     let released = [0, 1].map(|n| play.record(n).calls[0].release.map(|release| release.cause));
     assert_eq!(released[0], Some(Cause::PeerLost), "it never came back");
     assert_eq!(play.record(0).hops.len(), 0);
+}
+
+/// Whoever answered there would hear nobody.
+#[test]
+fn a_caller_who_is_away_is_not_put_through_outside() {
+    let play = play(
+        scene().with(&[("[[disposition]]", GRANTED)]),
+        &[
+            (0, PageCalls(None)),
+            (5, Confirm),
+            (1000, Path(0, End::Caller, |leg| Event::Lost { leg })),
+            (1500, Key(0, '2')),
+            (2000, Path(0, End::Caller, |leg| Event::Secured { leg })),
+            (9000, PageHangsUp),
+        ],
+    );
+    let ladder = play.net.ladder();
+    assert!(ladder.contains("speech   ◀── sorry") && !ladder.contains("◀── INVITE"), "{ladder}");
+}
+
+/// Or a page that comes and goes would have a phone ring and stop without end.
+#[test]
+fn a_page_that_often_went_is_believed_later_each_time() {
+    let mut script = vec![(0, PageCalls(Some("cards"))), (5, Confirm)];
+    for second in [1000, 3000, 5000, 7000, 9000, 11_000] {
+        script.push((second, Path(0, End::Caller, |leg| Event::Lost { leg })));
+        script.push((second + 100, Path(0, End::Caller, |leg| Event::Secured { leg })));
+    }
+    script.push((30_000, PageHangsUp));
+    let play = play(scene(), &script);
+    let ladder = play.net.ladder();
+    let offers = ladder.lines().filter_map(|line| line.split_once("desk ann ◀── offer"));
+    let offers: Vec<_> = offers.map(|(at, _)| at.trim()).collect();
+    assert_eq!(offers, ["0.005", "1.100", "3.100", "5.100", "8.100", "15.100"]);
 }
 
 /// A page that is gone has so long to come back, whatever it offered that was refused.
