@@ -192,8 +192,10 @@ impl Gateway {
     }
 
     pub(super) fn page_back(&mut self, now: Now, id: ContactId) {
-        if let Some(contact) = self.contacts.get_mut(&id) {
-            contact.page_gone_until = None;
+        // Whose keys are new without a loss was never away.
+        if let Some(contact) = self.contacts.get_mut(&id)
+            && contact.page_gone_until.take().is_some()
+        {
             contact.page_settled_at = settled(contact.page_losses).map(|after| now.mono + after);
             if contact.page_settled_at.is_none() {
                 self.acd.handle_input(now.mono, acd::Input::Back { contact: id });

@@ -55,3 +55,23 @@ pub fn from(user: &str, config: &Config) -> NameAddr {
     }
     NameAddr::new(Uri::sip(user, address))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_offer_that_is_not_acceptable_has_a_reason_beside_its_status() {
+        let given = |refusal| {
+            let headers = refused(refusal);
+            [Name::Warning, Name::Reason].map(|name| headers.get(name).is_some())
+        };
+        for refusal in [Refusal::NoAudio, Refusal::Transport, Refusal::Keys, Refusal::Address, Refusal::Codec]
+        {
+            assert_eq!(given(refusal), [true, true], "{refusal}");
+        }
+        for refusal in [Refusal::Malformed, Refusal::Unasked, Refusal::Glare, Refusal::Spent] {
+            assert_eq!(given(refusal)[1], false, "{refusal}");
+        }
+    }
+}
