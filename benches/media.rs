@@ -154,7 +154,7 @@ fn memory(kind: Kind, other: Kind) {
 /// A sender whose clock is fast (positive) or slow, and whose packets come at once.
 fn drift(ppm: i64) {
     const TICKS: u64 = 8 * 3600 * 50;
-    let mut buffer = jitter::Buffer::default();
+    let mut buffer = jitter::Buffer::<1>::default();
     let voice = Voice::of(Codec::Pcmu);
     let mut packet = [0; FRAME];
     let mut frame = [0; FRAME];

@@ -6,6 +6,7 @@
 //! use, no packet and no tick allocates, locks or logs; only a play that comes to its end takes its
 //! rows out of the patch.
 
+mod mixing;
 pub mod moving;
 mod passing;
 mod ticking;
@@ -17,6 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::mixing::Mix;
 use self::moving::{Home, Notice, Parcel, Seat, Whereabouts};
 use super::crowd::{Crowd, Shard};
 use super::dtls::Certificate;
@@ -28,12 +30,11 @@ use super::patch::Patch;
 use super::player::Player;
 use super::recorder::Recorder;
 use super::slots::Slots;
-use super::{Command, Counts, Event, FRAME, Plan, Prompt, Quality, RecordingId, SocketId, Source, Tone};
+use super::tap::Tap;
+use super::{Command, Counts, Event, Plan, Prompt, Quality, RecordingId, SocketId, Source, Tone};
 use crate::audio::dtmf::Detector;
-use crate::audio::mix::Limiter;
 use crate::audio::tone;
-use crate::base::{LegId, Mint, Mono, PlayId};
-use crate::rtp::jitter;
+use crate::base::{LegId, Mint, Mono, PlayId, Rate};
 use crate::rtp::stun;
 
 /// How often sound of our own is made: one frame.
@@ -142,9 +143,9 @@ struct Leg {
     ears: [Option<Box<Ear>>; 2],
     /// Listens for keys in the sound of a peer that agreed to send them no other way.
     detector: Option<Box<Detector>>,
-    tap: Option<usize>,
-    /// Mixes and recorders that hear the tap.
-    tapped_by: u32,
+    /// By rate; and the mixes and recorders that hear each.
+    taps: [Option<usize>; 2],
+    tapped_by: [u32; 2],
     /// What it hears while the one it hears is silent, and it cannot be told of that.
     lull: Lull,
     ticking: Ticking,
@@ -164,6 +165,15 @@ enum Wired {
     Tone(Tone),
 }
 
+impl Wired {
+    const fn leg(self) -> Option<usize> {
+        match self {
+            Self::Leg(slot) => Some(slot),
+            Self::Player(_) | Self::Tone(_) => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Hearing {
     Nothing,
@@ -171,24 +181,7 @@ enum Hearing {
     Leg,
     Player(usize),
     Tone(Player),
-    Mix(Vec<Voice>, Limiter),
-}
-
-#[derive(Debug)]
-enum Voice {
-    Tap(usize),
-    Player(usize),
-    Tone(Player),
-}
-
-/// A leg's sound, decoded.
-#[derive(Debug)]
-struct Tap {
-    buffer: jitter::Buffer,
-    frame: [i16; FRAME],
-    /// Of the frame: what came, or what was made up for it.
-    heard: jitter::Heard,
-    lull: Lull,
+    Mix(Mix),
 }
 
 /// How much there is of each thing in a bay.
@@ -201,7 +194,7 @@ pub struct Load {
     pub awaited: usize,
     pub plays: usize,
     pub recordings: usize,
-    /// Legs that are mixed or recorded.
+    /// Of legs that are mixed or recorded, one for each rate.
     pub taps: usize,
     /// Listeners in the patch.
     pub listeners: usize,
@@ -557,8 +550,8 @@ impl Bay {
             relays: vec![],
             ears: [None, None],
             detector,
-            tap: None,
-            tapped_by: 0,
+            taps: [None; 2],
+            tapped_by: [0; 2],
             lull: Lull::new(self.mint.u32()),
             ticking: Ticking::Unlisted,
         });
@@ -578,7 +571,7 @@ impl Bay {
         self.legs[slot].listen();
         let recorded = self.recorders.values().flat_map(|r| [Some(r.left), r.right]).flatten();
         for _ in 0..recorded.filter(|leg| *leg == id).count() {
-            self.tap(slot);
+            self.tap(slot, Rate::Narrow);
         }
         self.rewire(id);
         self.rewire_listeners(Source::Leg(id));
@@ -631,7 +624,7 @@ impl Bay {
         listeners.into_iter().for_each(|listener| self.rewire(listener));
         self.unhook(slot);
         let leg = self.legs.remove(slot)?;
-        if let Some(tap) = leg.tap {
+        for tap in leg.taps.into_iter().flatten() {
             self.taps.remove(tap);
         }
         self.ticking.retain(|s| *s != slot);
@@ -702,33 +695,5 @@ impl Leg {
     fn needs_ticks(&self) -> bool {
         let made = !matches!(self.hearing, Hearing::Nothing | Hearing::Leg);
         made || self.lull.is_on() || self.endpoint.is_pressing()
-    }
-}
-
-impl Tap {
-    /// `seed` of the mint's, for noise.
-    fn new(seed: u32) -> Self {
-        Self {
-            buffer: jitter::Buffer::default(),
-            frame: [0; FRAME],
-            heard: jitter::Heard::Silence,
-            lull: Lull::new(seed),
-        }
-    }
-
-    /// The frame of a tick: what came, and where the peer is silent, how that sounds.
-    fn read(&mut self) {
-        self.heard = self.buffer.read(&mut self.frame);
-        let whole = self.heard == jitter::Heard::Sound { came: FRAME };
-        let completed = self.lull.complete(self.buffer.position(), whole, &mut self.frame);
-        if completed && self.heard == jitter::Heard::Silence {
-            self.heard = jitter::Heard::Concealed;
-        }
-    }
-
-    /// Another sender begins.
-    fn clear(&mut self) {
-        self.buffer.clear();
-        self.lull.forget();
     }
 }

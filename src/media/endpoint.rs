@@ -101,7 +101,7 @@ pub(super) struct Incoming {
 pub(super) enum Sound<'a> {
     /// A frame in the leg's codec.
     Encoded(&'a [u8]),
-    Samples(&'a [i16; FRAME]),
+    Samples(Rate, &'a [i16]),
     Nothing,
 }
 
@@ -359,8 +359,8 @@ impl Endpoint {
     }
 
     /// Sound of our own is about to come: what encodes it is made now, not at the first frame.
-    pub fn prepare(&mut self) {
-        self.mouth = self.mouth_for(Rate::Narrow);
+    pub fn prepare(&mut self, rate: Rate) {
+        self.mouth = self.mouth_for(rate);
     }
 
     /// The loss in percent that Opus is to bear by redundancy: what the peer last reported, and
@@ -412,7 +412,7 @@ impl Endpoint {
         if let Some(tones) = &mut self.tones {
             let mut samples = [0; FRAME];
             if tones.frame(&mut samples) == dtmf::Step::Key {
-                return self.play(clock, Sound::Samples(&samples), wire);
+                return self.play(clock, Sound::Samples(Rate::Narrow, &samples), wire);
             }
         }
         let (header, mut report) = match (self.keys.step(), self.plan.events.map(|events| events.sent)) {
@@ -463,8 +463,8 @@ impl Endpoint {
         }
         match sound {
             Sound::Encoded(octets) => self.stage(clock, octets, wire),
-            Sound::Samples(samples) => {
-                let Some(mut mouth) = self.mouth_for(Rate::Narrow) else { return };
+            Sound::Samples(rate, samples) => {
+                let Some(mut mouth) = self.mouth_for(rate) else { return };
                 let mut octets = [0; mouth::LONGEST];
                 let length = mouth.say_frame(samples, &mut octets);
                 self.mouth = Some(mouth);

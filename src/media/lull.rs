@@ -83,7 +83,7 @@ impl Lull {
 
     /// Completes a frame out of the jitter buffer: all of it came, or not, and it ended at
     /// `position` on the peer's clock. Whether it did.
-    pub fn complete(&mut self, position: Option<u32>, whole: bool, frame: &mut [i16; FRAME]) -> bool {
+    pub fn complete(&mut self, position: Option<u32>, whole: bool, frame: &mut [i16]) -> bool {
         if !self.is_on() {
             return false;
         }
@@ -100,8 +100,8 @@ impl Lull {
             }
             return false;
         }
-        let mut noise = [0; FRAME];
-        self.noise.fill(&mut noise);
+        let mut noise = [0; 2 * FRAME];
+        self.noise.fill(&mut noise[..frame.len().min(2 * FRAME)]);
         frame.iter_mut().zip(noise).for_each(|(sample, noise)| *sample = sample.saturating_add(noise));
         true
     }

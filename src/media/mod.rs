@@ -23,6 +23,7 @@ mod recorder;
 mod reports;
 mod slots;
 mod stream;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod transport;

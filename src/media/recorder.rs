@@ -21,7 +21,7 @@ impl Recorder {
     }
 
     /// Both channels of one frame, interleaved. A leg that is not there is silent.
-    pub fn frame(&mut self, left: Option<&[i16; FRAME]>, right: Option<&[i16; FRAME]>) -> [i16; 2 * FRAME] {
+    pub fn frame(&mut self, left: Option<&[i16]>, right: Option<&[i16]>) -> [i16; 2 * FRAME] {
         let mut stereo = [0; 2 * FRAME];
         self.length += FRAME as u64;
         if self.masking == Masking::Off {

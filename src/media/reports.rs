@@ -217,9 +217,7 @@ impl Reports {
             Listening::Relayed => (Concealment::Unspecified, Buffer::Unknown, Duration::ZERO),
             Listening::Decoded => (Concealment::Enhanced, Buffer::Unknown, Duration::ZERO),
             // A larger spread is followed after five packets or so.
-            Listening::Buffered { .. } => {
-                (Concealment::Enhanced, Buffer::Adaptive(3), jitter::Buffer::capacity())
-            }
+            Listening::Buffered { .. } => (Concealment::Enhanced, Buffer::Adaptive(3), jitter::CAPACITY),
         };
         xr::Voip {
             ssrc: source.ssrc(),

@@ -81,8 +81,7 @@ impl Bay {
         if !described {
             self.end_lulls(slot, header.timestamp);
         }
-        if let Some(tap) = self.legs[slot].tap {
-            let buffer = &mut self.taps[tap].buffer;
+        if let Some(tap) = self.legs[slot].taps[Rate::Narrow as usize] {
             // What needs no memory is put in its place however late it comes.
             let mut samples = [0; LONGEST];
             let samples = &mut samples[..octets.len().min(LONGEST)];
@@ -92,7 +91,7 @@ impl Bay {
                 Codec::G722 | Codec::Opus => {}
             }
             if is_g711(codec) {
-                buffer.insert(header.timestamp, samples);
+                self.taps[tap].insert(header.timestamp, samples);
             }
         }
         for rate in [Rate::Narrow, Rate::Wide] {
@@ -116,8 +115,8 @@ impl Bay {
         let leg = &self.legs[slot];
         let codec = leg.endpoint.plan().codec;
         let from = Scale::of(codec).down(header.timestamp);
-        if let Some(tap) = leg.tap {
-            self.taps[tap].lull.heed(from, Rate::Narrow, payload);
+        for tap in leg.taps.into_iter().flatten() {
+            self.taps[tap].heed(from, payload);
         }
         for n in 0..self.legs[slot].relays.len() {
             let listener = self.legs[slot].relays[n];
@@ -151,7 +150,7 @@ impl Bay {
     fn forget_sender(&mut self, slot: usize) {
         let leg = &mut self.legs[slot];
         leg.ears.iter_mut().flatten().for_each(|ear| ear.forget());
-        if let Some(tap) = leg.tap {
+        for tap in leg.taps.into_iter().flatten() {
             self.taps[tap].clear();
         }
         self.end_noise(slot);
@@ -159,8 +158,8 @@ impl Bay {
 
     /// A leg's peer says no more, not even how its silence sounds.
     pub(super) fn end_noise(&mut self, slot: usize) {
-        if let Some(tap) = self.legs[slot].tap {
-            self.taps[tap].lull.forget();
+        for tap in self.legs[slot].taps.into_iter().flatten() {
+            self.taps[tap].end_noise();
         }
         for n in 0..self.legs[slot].relays.len() {
             let listener = self.legs[slot].relays[n];
@@ -178,7 +177,7 @@ impl Bay {
         wire: &mut impl Wire,
     ) {
         if let Some(tap) = need.tap {
-            self.taps[tap].buffer.insert(heard.start, heard.samples);
+            self.taps[tap].insert(heard.start, heard.samples);
         }
         self.look_for_keys(slot, need, heard);
         let codec = self.legs[slot].endpoint.plan().codec;
@@ -216,7 +215,7 @@ impl Bay {
         let payload = lull::described(heard.samples);
         self.look_for_keys(slot, need, heard);
         if let Some(tap) = need.tap {
-            self.taps[tap].lull.heed(heard.start, Rate::Narrow, &payload);
+            self.taps[tap].heed(heard.start, &payload);
         }
         let codec = self.legs[slot].endpoint.plan().codec;
         let from = Scale::of(codec).down(header.timestamp);

@@ -1,14 +1,12 @@
 //! One tick of 20 ms: what is played, mixed and recorded.
 
-use super::{Bay, Hearing, Pace, Tape, Ticking, Voice, Wire};
-use crate::audio::g711;
-use crate::base::{Codec, LegId, PlayId};
+use super::{Bay, Hearing, Pace, Tape, Ticking, Wire};
+use crate::base::{Codec, LegId, PlayId, Rate};
 use crate::media::endpoint::Sound;
 use crate::media::player::Player;
 use crate::media::recorder::Recorder;
 use crate::media::slots::Slots;
 use crate::media::{Event, FRAME, RecordingId};
-use crate::rtp::jitter;
 
 impl Bay {
     /// One tick.
@@ -21,8 +19,8 @@ impl Bay {
         }
         for (recording, recorder) in &mut self.recorders {
             let heard = |leg: LegId| {
-                let tap = self.legs[*self.leg_slots.get(&leg)?].tap?;
-                Some(&self.taps[tap].frame)
+                let tap = self.legs[*self.leg_slots.get(&leg)?].taps[Rate::Narrow as usize]?;
+                Some(self.taps[tap].frame())
             };
             let (left, right) = (heard(recorder.left), recorder.right.and_then(heard));
             let stereo = recorder.frame(left, right);
@@ -42,8 +40,8 @@ impl Bay {
             let mut came = 0;
             for (side, leg) in sides.iter_mut().zip([Some(recorder.left), recorder.right]) {
                 let slot = leg.and_then(|leg| self.leg_slots.get(&leg));
-                if let Some(tap) = slot.and_then(|slot| self.legs[*slot].tap) {
-                    came = self.taps[tap].buffer.drain(side).max(came);
+                if let Some(tap) = slot.and_then(|slot| self.legs[*slot].taps[Rate::Narrow as usize]) {
+                    came = self.taps[tap].drain(side).max(came);
                 }
             }
             if came == 0 {
@@ -89,30 +87,10 @@ impl Bay {
                     let sound = tone.frame(tick, codec).map_or(Sound::Nothing, Sound::Encoded);
                     leg.endpoint.play(clock, sound, wire);
                 }
-                Hearing::Mix(voices, limiter) => {
-                    let mut sums = [0i32; FRAME];
-                    let mut heard = false;
-                    for voice in voices {
-                        let octets = match voice {
-                            Voice::Tap(tap) => {
-                                let tap = &taps[*tap];
-                                if tap.heard != jitter::Heard::Silence {
-                                    heard = true;
-                                    sums.iter_mut().zip(tap.frame).for_each(|(sum, s)| *sum += i32::from(s));
-                                }
-                                continue;
-                            }
-                            Voice::Player(player) => play(*player, players, over, tick, Codec::Pcmu),
-                            Voice::Tone(tone) => tone.frame(tick, Codec::Pcmu),
-                        };
-                        for (sum, octet) in sums.iter_mut().zip(octets.unwrap_or_default()) {
-                            *sum += i32::from(g711::ulaw_decode(*octet));
-                        }
-                        heard |= octets.is_some();
-                    }
-                    let mut samples = [0; FRAME];
-                    limiter.limit(&sums, &mut samples);
-                    let sound = if heard { Sound::Samples(&samples) } else { Sound::Nothing };
+                Hearing::Mix(mix) => {
+                    let (rate, mut room) = (mix.rate(), [0; 2 * FRAME]);
+                    let samples = mix.frame(tick, taps, players, over, &mut room);
+                    let sound = samples.map_or(Sound::Nothing, |samples| Sound::Samples(rate, samples));
                     leg.endpoint.play(clock, sound, wire);
                 }
             }
@@ -126,7 +104,7 @@ impl Bay {
 }
 
 /// A player's frame; notes the player once when it is over.
-fn play<'p>(
+pub(super) fn play<'p>(
     slot: usize,
     players: &'p mut Slots<(PlayId, Player)>,
     over: &mut Vec<usize>,

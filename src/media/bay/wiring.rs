@@ -1,8 +1,8 @@
 //! Who hears whom, row by row of the patch, and what that takes: decoders, encoders, taps, ticks.
 
+use super::mixing::{Mix, Voice};
 use super::passing::{interpreting, is_g711};
-use super::{Bay, Hearing, Need, Tap, Ticking, Voice, Wired};
-use crate::audio::mix::Limiter;
+use super::{Bay, Hearing, Need, Tap, Ticking, Wired};
 use crate::base::{LegId, Rate};
 use crate::media::player::Player;
 use crate::media::reports::Listening;
@@ -25,6 +25,33 @@ impl Bay {
             }
         }
         self.settle_mouth(slot);
+        self.remix(slot);
+        for listener in self.patch.listeners(Source::Leg(self.legs[slot].endpoint.leg())) {
+            if let Some(&listener) = self.leg_slots.get(&listener) {
+                self.remix(listener);
+            }
+        }
+    }
+
+    /// Mixes anew what codecs now make wider or narrower than it was.
+    fn remix(&mut self, slot: usize) {
+        let leg = &self.legs[slot];
+        let Hearing::Mix(mix) = &leg.hearing else { return };
+        let fits = leg.wired.iter().zip(&mix.voices).all(|(wired, voice)| match (wired, voice) {
+            (Wired::Leg(source), Voice::Tap(rate, _)) => *rate == self.rate_between(*source, slot),
+            _ => true,
+        });
+        if !fits {
+            let wired = leg.wired.clone();
+            self.unhook(slot);
+            self.hook(slot, wired);
+        }
+    }
+
+    /// At which a leg is mixed for another.
+    fn rate_between(&self, source: usize, listener: usize) -> Rate {
+        let [source, listener] = [source, listener].map(|slot| self.legs[slot].endpoint.plan().codec.rate());
+        source.min(listener)
     }
 
     /// Lets go of decoders that nobody needs any more.
@@ -55,10 +82,10 @@ impl Bay {
     /// What becomes of what comes from a leg.
     pub(super) fn listening(&self, slot: usize) -> Listening {
         let leg = &self.legs[slot];
-        match leg.tap {
+        match leg.taps.into_iter().flatten().next() {
             Some(tap) => {
-                let buffer = &self.taps[tap].buffer;
-                Listening::Buffered { delay: buffer.delay(), dropped: buffer.counts().dropped }
+                let tap = &self.taps[tap];
+                Listening::Buffered { delay: tap.delay(), dropped: tap.counts().dropped }
             }
             None if leg.ears.iter().any(Option::is_some) => Listening::Decoded,
             None => Listening::Relayed,
@@ -71,7 +98,7 @@ impl Bay {
         let codec = leg.endpoint.plan().codec;
         Need {
             // What needs no memory is decoded where it is put in its place.
-            tap: leg.tap.filter(|_| rate == Rate::Narrow && !is_g711(codec)),
+            tap: leg.taps[rate as usize].filter(|_| !is_g711(codec)),
             keys: rate == Rate::Narrow && leg.detector.is_some(),
             relay: leg
                 .relays
@@ -115,17 +142,20 @@ impl Bay {
             [Wired::Tone(tone)] => Hearing::Tone(self.tone(tone)),
             _ => {
                 let voice = |bay: &mut Self, wired: &Wired| match *wired {
-                    Wired::Leg(source) => Voice::Tap(bay.tap(source)),
+                    Wired::Leg(source) => {
+                        let rate = bay.rate_between(source, slot);
+                        Voice::Tap(rate, bay.tap(source, rate))
+                    }
                     Wired::Player(player) => Voice::Player(player),
                     Wired::Tone(tone) => Voice::Tone(bay.tone(tone)),
                 };
                 let voices = wired.iter().map(|wired| voice(self, wired)).collect();
-                Hearing::Mix(voices, Limiter::default())
+                Hearing::Mix(Mix::new(voices))
             }
         };
         let leg = &mut self.legs[slot];
-        if matches!(hearing, Hearing::Mix(..)) {
-            leg.endpoint.prepare();
+        if let Hearing::Mix(mix) = &hearing {
+            leg.endpoint.prepare(mix.rate());
         }
         leg.hearing = hearing;
         leg.wired = wired;
@@ -139,15 +169,22 @@ impl Bay {
         leg.lull.forget();
         leg.endpoint.cut();
         leg.endpoint.rest();
-        for wired in std::mem::take(&mut leg.wired) {
-            match (wired, &hearing) {
-                (Wired::Leg(source), Hearing::Leg) => {
+        let wired = std::mem::take(&mut leg.wired);
+        match hearing {
+            Hearing::Leg => {
+                for source in wired.into_iter().filter_map(Wired::leg) {
                     self.legs[source].relays.retain(|s| *s != slot);
                     self.settle_ears(source);
                 }
-                (Wired::Leg(source), _) => self.untap(source),
-                _ => {}
             }
+            Hearing::Mix(mix) => {
+                for (wired, voice) in wired.into_iter().zip(mix.voices) {
+                    if let (Wired::Leg(source), Voice::Tap(rate, _)) = (wired, voice) {
+                        self.untap(source, rate);
+                    }
+                }
+            }
+            Hearing::Nothing | Hearing::Player(_) | Hearing::Tone(_) => {}
         }
     }
 
@@ -168,17 +205,19 @@ impl Bay {
         }
     }
 
-    pub(super) fn tap(&mut self, slot: usize) -> usize {
+    pub(super) fn tap(&mut self, slot: usize, rate: Rate) -> usize {
         let leg = &mut self.legs[slot];
-        leg.tapped_by += 1;
-        *leg.tap.get_or_insert_with(|| self.taps.insert(Tap::new(self.mint.u32())))
+        leg.tapped_by[rate as usize] += 1;
+        let tap = &mut leg.taps[rate as usize];
+        *tap.get_or_insert_with(|| self.taps.insert(Tap::new(rate, self.mint.u32())))
     }
 
-    fn untap(&mut self, slot: usize) {
+    fn untap(&mut self, slot: usize, rate: Rate) {
         let leg = &mut self.legs[slot];
-        leg.tapped_by = leg.tapped_by.saturating_sub(1);
-        if leg.tapped_by == 0
-            && let Some(tap) = leg.tap.take()
+        let by = &mut leg.tapped_by[rate as usize];
+        *by = by.saturating_sub(1);
+        if *by == 0
+            && let Some(tap) = leg.taps[rate as usize].take()
         {
             self.taps.remove(tap);
             self.settle_ears(slot);
@@ -188,7 +227,7 @@ impl Bay {
     pub(super) fn tap_all(&mut self, legs: [Option<LegId>; 2]) {
         for leg in legs.into_iter().flatten() {
             if let Some(&slot) = self.leg_slots.get(&leg) {
-                self.tap(slot);
+                self.tap(slot, Rate::Narrow);
             }
         }
     }
@@ -196,7 +235,7 @@ impl Bay {
     pub(super) fn untap_all(&mut self, legs: [Option<LegId>; 2]) {
         for leg in legs.into_iter().flatten() {
             if let Some(&slot) = self.leg_slots.get(&leg) {
-                self.untap(slot);
+                self.untap(slot, Rate::Narrow);
             }
         }
     }

@@ -197,3 +197,122 @@ fn a_recording_holds_what_either_says_also_within_a_conference() {
         assert_eq!(there, want);
     }
 }
+
+/// Above what a telephone passes.
+const HIGH: [f64; 2] = [5200.0, 6100.0];
+const LOW: f64 = 1000.0;
+
+/// Legs 1 (Opus), 2 (G.722) and 3 (A-law) confer, and each hums: the first two [`HIGH`], the third
+/// [`LOW`].
+struct Conference {
+    room: Room,
+    phones: [Phone; 3],
+    hums: [Vec<i16>; 3],
+    said: usize,
+}
+
+impl Conference {
+    fn new() -> Self {
+        let codecs = [Codec::Opus, Codec::G722, Codec::Pcma];
+        let mut room = Room::new(&[(1, codecs[0]), (2, codecs[1]), (3, codecs[2])]);
+        room.connect(1, 2);
+        let phones = [0, 1, 2].map(|n| Phone::new(n as u64 + 1, codecs[n]));
+        let hums = [0, 1, 2].map(|n| tone(phones[n].rate(), [HIGH[0], HIGH[1], LOW][n], 5000.0, 6000));
+        Self { room, phones, hums, said: 0 }
+    }
+
+    fn join(&mut self) {
+        for (listener, others) in [(1, [2, 3]), (2, [1, 3]), (3, [1, 2])] {
+            self.room.patch(listener, &others.map(|n| Source::Leg(LegId(n))));
+        }
+    }
+
+    /// All hum for a second. Gives what each hears after 400 ms of it.
+    fn hum(&mut self) -> [Vec<i16>; 3] {
+        for n in self.said..self.said + 50 {
+            for (phone, hum) in self.phones.iter_mut().zip(&self.hums) {
+                let frame = phone.rate().frame();
+                let said = &hum[n * frame % (hum.len() - frame)..][..frame];
+                phone.say(&mut self.room, said);
+            }
+            self.room.run(20);
+        }
+        self.said += 50;
+        self.phones.each_mut().map(|phone| {
+            let heard = phone.listen(&mut self.room);
+            heard[sound::samples(phone.rate(), 400).min(heard.len())..].to_vec()
+        })
+    }
+}
+
+#[test]
+fn wideband_phones_confer_in_their_width_and_a_telephone_among_them_in_its_own() {
+    let mut conference = Conference::new();
+    conference.join();
+    let [one, two, three] = conference.hum();
+    let wide = |hertz, sound: &[i16]| peak_at(Rate::Wide, hertz, sound);
+    let there = 3500.0..6500.0;
+    for (hertz, sound) in [(HIGH[1], &one), (LOW, &one), (HIGH[0], &two), (LOW, &two)] {
+        assert!(there.contains(&wide(hertz, sound)), "{hertz}: {}", wide(hertz, sound));
+    }
+    // The telephone's mirror image.
+    for sound in [&one, &two] {
+        assert!(wide(8000.0 - LOW, sound) < 50.0, "{}", wide(8000.0 - LOW, sound));
+    }
+    // What it cannot carry is left out rather than folded back.
+    let [direct, folded] =
+        [peak_at(Rate::Narrow, LOW, &three), peak_at(Rate::Narrow, 8000.0 - HIGH[0], &three)];
+    assert!(direct < 250.0 && folded < 250.0, "{direct} {folded}");
+}
+
+#[test]
+fn a_recording_goes_on_unchanged_while_a_conference_becomes_wide_and_ends() {
+    let mut conference = Conference::new();
+    conference.hums[0] = tone(Rate::Wide, 400.0, 8000.0, 6000);
+    conference.room.tell(Command::Record {
+        recording: RecordingId(1),
+        left: LegId(1),
+        right: Some(LegId(2)),
+    });
+    conference.hum();
+    let taps = |conference: &Conference| conference.room.bay.load().taps;
+    let before = taps(&conference);
+    conference.join();
+    conference.hum();
+    let during = taps(&conference);
+    conference.room.tell(Command::Close { leg: LegId(3) });
+    conference.room.connect(1, 2);
+    conference.hum();
+    // Two narrow ones for the tape; and the telephone's, and two wide ones for each other.
+    assert_eq!([before, during, taps(&conference)], [2, 5, 2]);
+    let left: Vec<i16> = conference.room.tapes[&RecordingId(1)].iter().step_by(2).copied().collect();
+    let whole = left[800..].chunks_exact(80).all(|part| peak_at(Rate::Narrow, 400.0, part) > 6000.0);
+    assert!(whole, "no gap in three seconds");
+}
+
+#[test]
+fn a_mix_is_as_wide_as_the_codecs_of_the_moment() {
+    let mut conference = Conference::new();
+    conference.join();
+    conference.hum();
+    let load = |conference: &Conference| {
+        let Load { taps, decoders, encoders, .. } = conference.room.bay.load();
+        (taps, decoders, encoders)
+    };
+    assert_eq!(load(&conference), (5, 4, 3));
+    // Of two telephones and one wide phone nobody hears anything wide.
+    conference.room.amend(2, Plan { socket: SocketId(2), ..plan(2, Codec::Pcma) });
+    conference.phones[1].recode(Codec::Pcma);
+    conference.hums[1] = tone(Rate::Narrow, 2000.0, 5000.0, 6000);
+    let [one, ..] = conference.hum();
+    assert_eq!(load(&conference), (3, 1, 3));
+    for hertz in [2000.0, LOW] {
+        assert!(peak_at(Rate::Wide, hertz, &one) > 3500.0, "{hertz}");
+    }
+    conference.room.amend(2, Plan { socket: SocketId(2), ..plan(2, Codec::G722) });
+    conference.phones[1].recode(Codec::G722);
+    conference.hums[1] = tone(Rate::Wide, HIGH[1], 5000.0, 6000);
+    let [one, ..] = conference.hum();
+    assert_eq!(load(&conference), (5, 4, 3));
+    assert!(peak_at(Rate::Wide, HIGH[1], &one) > 3500.0);
+}

@@ -1,7 +1,8 @@
 //! Takes the unevenness of the network, and of two clocks, out of decoded sound.
 //!
-//! A timeline of samples at 8 kHz: packets of any length go in by timestamp in any order, frames
-//! come out by the clock. Only audio that is mixed or recorded passes here; what is relayed leaves
+//! A timeline of decoded sound: packets of any length go in by timestamp in any order, frames
+//! come out by the clock. It counts eighths of a millisecond, of one sample at 8 kHz and of two at
+//! 16 kHz; so whatever the rate, everything is decided alike. Only audio that is mixed or recorded passes here; what is relayed leaves
 //! as it comes. The layer above sees sound at its own pace and need not know that
 //!
 //! - the delay follows the spread of the packets' lateness, fast up and slow down (`spread.rs`);
@@ -10,7 +11,7 @@
 //! - what is missing is made up from what was heard and faded out within 60 ms (`wave.rs`);
 //! - silence that was never sent (RFC 3551 §4.1) is no loss: its length is free to change.
 //!
-//! **Invariant:** its only clock is the reading. How late a packet is, is measured in samples read,
+//! **Invariant:** its only clock is the reading. How late a packet is, is measured in what was read,
 //! for that and nothing else decides whether it is in time. Nothing is allocated after construction.
 
 mod ring;
@@ -24,8 +25,10 @@ use spread::Spread;
 
 use super::ahead;
 
-/// Samples made at a time: 20 ms.
+/// Made at a time: 20 ms.
 const FRAME: usize = 160;
+/// The earliest packet for which there is room comes so long before it is heard.
+pub const CAPACITY: Duration = duration(SPAN as i32);
 /// The longest packet taken: 256 ms.
 const PACKET: usize = SPAN / 2;
 /// A timestamp farther off than 2 s is another timeline.
@@ -48,18 +51,18 @@ const FULL: usize = 80;
 const FADED: usize = 480;
 /// Over 5 ms made-up sound goes over into sound that came.
 const JOIN: usize = 40;
-/// Samples heard that are kept: one period and what it is compared with.
+/// What was heard that is kept: one period and what it is compared with.
 const PAST: usize = wave::LONGEST + wave::COMPARED;
 
-/// One source's timeline, 10 KiB.
+/// One source's timeline with `N` samples each eighth of a millisecond; 10 KiB, or 19 at 16 kHz.
 #[derive(Clone, Debug)]
-pub struct Buffer {
-    ring: Ring,
+pub struct Buffer<const N: usize> {
+    ring: Ring<N>,
     time: Option<Time>,
     sound: Sound,
     /// What came out last, before any fading.
-    past: [i16; PAST],
-    /// Samples until the pace may change again.
+    past: [[i16; N]; PAST],
+    /// How long until the pace may change again.
     rest: usize,
     /// How often no place was found to change it.
     refusals: u8,
@@ -68,11 +71,11 @@ pub struct Buffer {
 
 #[derive(Clone, Copy, Debug)]
 struct Time {
-    /// Samples read since the timeline began.
+    /// What was read since the timeline began.
     clock: u32,
-    /// Timestamp of the next sample to come out.
+    /// Timestamp of what comes out next.
     next: u32,
-    /// Timestamp after the newest sample that came.
+    /// Timestamp after the newest that came.
     end: u32,
     spread: Spread,
 }
@@ -83,7 +86,7 @@ enum Sound {
     /// Nothing yet.
     Silent,
     Flowing,
-    /// So many samples were made up from the last `period` before.
+    /// So much was made up from the last `period` before.
     Missing {
         period: usize,
         length: usize,
@@ -93,7 +96,7 @@ enum Sound {
 /// What a frame is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// So many of the samples come from packets, the rest is made up or silent.
+    /// So many eighths of a millisecond come from packets, the rest is made up or silent.
     Sound {
         came: usize,
     },
@@ -102,29 +105,29 @@ pub enum Heard {
     Silence,
 }
 
-/// What the buffer did since it was made; of a leg's quality report.
+/// What the buffer did since it was made, in eighths of a millisecond; of a leg's quality report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Packets that came after their time, whether or not they were heard later.
     pub late: u64,
-    /// Samples that came in vain: too late, or more than there is room for.
+    /// Sound that came in vain: too late, or more than there is room for.
     pub dropped: u64,
-    /// Samples made up in short gaps; the silence between talkspurts is none.
+    /// Sound made up in short gaps; the silence between talkspurts is none.
     pub concealed: u64,
-    /// Samples added, and samples left out, to change the delay while there was sound.
+    /// Sound added, and sound left out, to change the delay while there was sound.
     pub added: u64,
     pub left_out: u64,
-    /// In how many places samples were added or left out.
+    /// In how many places it was added or left out.
     pub changes: u64,
 }
 
-impl Default for Buffer {
+impl<const N: usize> Default for Buffer<N> {
     fn default() -> Self {
         Self {
             ring: Ring::default(),
             time: None,
             sound: Sound::Silent,
-            past: [0; PAST],
+            past: [[0; N]; PAST],
             rest: 0,
             refusals: 0,
             counts: Counts::default(),
@@ -132,12 +135,13 @@ impl Default for Buffer {
     }
 }
 
-impl Buffer {
-    /// A packet's samples, the first of which has `timestamp` (in 8 kHz units, whatever the RTP
-    /// clock). An empty packet or one of more than 256 ms is none. What a codec makes up for a lost
+impl<const N: usize> Buffer<N> {
+    /// A packet's samples, the first of which has `timestamp` (in eighths of a millisecond, whatever
+    /// the RTP clock). An empty packet or one of more than 256 ms is none. What a codec makes up for a lost
     /// packet may be inserted like it; it is waited for as long as it usually comes late.
     pub fn insert(&mut self, timestamp: u32, samples: &[i16]) {
-        let length = samples.len();
+        let (sound, _) = samples.as_chunks::<N>();
+        let length = sound.len();
         if length == 0 || length > PACKET {
             return;
         }
@@ -182,7 +186,7 @@ impl Buffer {
         // What is late by parts is heard by parts.
         let late = (lead.min(0).unsigned_abs() as usize).min(length);
         self.counts.dropped += late as u64;
-        self.ring.write(timestamp.wrapping_add(late as u32), &samples[late..]);
+        self.ring.write(timestamp.wrapping_add(late as u32), &sound[late..]);
         let end = timestamp.wrapping_add(length as u32);
         if ahead(time.end, end) > 0 {
             time.end = end;
@@ -193,7 +197,7 @@ impl Buffer {
     pub fn read(&mut self, samples: &mut [i16]) -> Heard {
         let mut came = 0;
         let mut concealed = 0;
-        for frame in samples.chunks_mut(FRAME) {
+        for frame in samples.as_chunks_mut::<N>().0.chunks_mut(FRAME) {
             let before = self.counts.concealed;
             came += self.frame(frame);
             concealed += self.counts.concealed - before;
@@ -208,14 +212,15 @@ impl Buffer {
     /// What still waits, at the pace it was sent: the end of a recording. Tells how many samples
     /// were written; fewer than asked for are the last.
     pub fn drain(&mut self, samples: &mut [i16]) -> usize {
-        let length = self.waiting().min(samples.len());
-        for frame in samples[..length].chunks_mut(FRAME) {
+        let (sound, _) = samples.as_chunks_mut::<N>();
+        let length = self.waiting().min(sound.len());
+        for frame in sound[..length].chunks_mut(FRAME) {
             self.play(frame);
         }
-        length
+        length * N
     }
 
-    /// Samples from the next one to the newest.
+    /// How much there is from the next sample to the newest, in eighths of a millisecond.
     pub fn waiting(&self) -> usize {
         self.time.as_ref().map_or(0, |time| ahead(time.next, time.end).max(0) as usize)
     }
@@ -238,11 +243,6 @@ impl Buffer {
         self.time.as_ref().map_or(Duration::ZERO, |time| duration(ahead(time.spread.soonest(), time.delay())))
     }
 
-    /// The earliest packet for which there is room comes so long before it is heard.
-    pub const fn capacity() -> Duration {
-        Duration::from_micros(SPAN as u64 * 125)
-    }
-
     /// How long they are to wait, for one packet in a hundred to be late.
     pub fn target(&self) -> Duration {
         self.time
@@ -250,15 +250,15 @@ impl Buffer {
             .map_or(Duration::ZERO, |time| duration(ahead(time.spread.soonest(), time.spread.target())))
     }
 
-    /// Timestamp of the sample that comes out next.
+    /// Timestamp of what comes out next.
     pub fn position(&self) -> Option<u32> {
         self.time.as_ref().map(|time| time.next)
     }
 
-    /// At most [`FRAME`] samples; tells how many came.
-    fn frame(&mut self, frame: &mut [i16]) -> usize {
+    /// At most a [`FRAME`]; tells how much of it came.
+    fn frame(&mut self, frame: &mut [[i16; N]]) -> usize {
         let Some(time) = &mut self.time else {
-            frame.fill(0);
+            frame.fill([0; N]);
             return 0;
         };
         let excess = time.excess();
@@ -286,11 +286,11 @@ impl Buffer {
     }
 
     /// A frame when nothing is heard: the time until something is can be chosen.
-    fn wait(&mut self, excess: i32, frame: &mut [i16]) -> usize {
+    fn wait(&mut self, excess: i32, frame: &mut [[i16; N]]) -> usize {
         let waiting = self.waiting();
         let Some(time) = &mut self.time else { return 0 };
         if waiting == 0 {
-            frame.fill(0);
+            frame.fill([0; N]);
             time.next = time.next.wrapping_add(frame.len() as u32);
             return 0;
         }
@@ -301,12 +301,12 @@ impl Buffer {
         }
         let held = (excess.min(0).unsigned_abs() as usize).min(frame.len());
         let (before, after) = frame.split_at_mut(held);
-        before.fill(0);
+        before.fill([0; N]);
         self.play(after)
     }
 
-    /// The next samples as they came, with what is missing made up; tells how many came.
-    fn play(&mut self, frame: &mut [i16]) -> usize {
+    /// What is next as it came, with what is missing made up; tells how much came.
+    fn play(&mut self, frame: &mut [[i16; N]]) -> usize {
         let Some(time) = &mut self.time else { return 0 };
         let mut at = time.next;
         time.next = at.wrapping_add(frame.len() as u32);
@@ -332,18 +332,18 @@ impl Buffer {
         came
     }
 
-    /// Leaves out a period of a voice, or as much of a pause as the excess is; tells how many samples
-    /// came, or that this is no place for it.
-    fn shorten(&mut self, excess: usize, frame: &mut [i16; FRAME]) -> Option<usize> {
+    /// Leaves out a period of a voice, or as much of a pause as the excess is; tells how much came,
+    /// or that this is no place for it.
+    fn shorten(&mut self, excess: usize, frame: &mut [[i16; N]; FRAME]) -> Option<usize> {
         const AT: usize = wave::LONGEST;
         let time = self.time.as_mut()?;
-        let mut samples = [0; FRAME + AT];
-        if self.ring.run(time.next, samples.len()) != Run::Held(samples.len()) {
+        let mut sound = [[0; N]; FRAME + AT];
+        if self.ring.run(time.next, sound.len()) != Run::Held(sound.len()) {
             return None;
         }
-        self.ring.peek(time.next, &mut samples);
-        let lag = self.choose(&samples, excess)?;
-        let (cut, after) = samples.split_at(AT);
+        self.ring.peek(time.next, &mut sound);
+        let lag = self.choose(&sound, excess)?;
+        let (cut, after) = sound.split_at(AT);
         frame[..AT - lag].copy_from_slice(&cut[..AT - lag]);
         wave::cross(&cut[AT - lag..], after, &mut frame[AT - lag..AT]);
         frame[AT..].copy_from_slice(&after[lag..][..FRAME - AT]);
@@ -352,29 +352,29 @@ impl Buffer {
     }
 
     /// Gives the last period once more, or as much of a pause as lacks.
-    fn lengthen(&mut self, lack: usize, frame: &mut [i16; FRAME]) -> Option<usize> {
+    fn lengthen(&mut self, lack: usize, frame: &mut [[i16; N]; FRAME]) -> Option<usize> {
         const AT: usize = wave::LONGEST;
         let time = self.time.as_mut()?;
         if self.ring.run(time.next, FRAME) != Run::Held(FRAME) {
             return None;
         }
-        let mut samples = [0; AT + FRAME];
-        samples[..AT].copy_from_slice(&self.past[PAST - AT..]);
-        self.ring.peek(time.next, &mut samples[AT..]);
-        let lag = self.choose(&samples, lack)?;
-        let (before, after) = samples.split_at(AT);
+        let mut sound = [[0; N]; AT + FRAME];
+        sound[..AT].copy_from_slice(&self.past[PAST - AT..]);
+        self.ring.peek(time.next, &mut sound[AT..]);
+        let lag = self.choose(&sound, lack)?;
+        let (before, after) = sound.split_at(AT);
         wave::cross(after, &before[AT - lag..], &mut frame[..lag]);
         frame[lag..].copy_from_slice(&after[..FRAME - lag]);
         self.counts.added += lag as u64;
         Some(self.take(FRAME - lag, frame))
     }
 
-    /// How much to add or leave out around sample [`wave::LONGEST`], if it will not be heard.
-    fn choose(&mut self, samples: &[i16; wave::LONGEST + FRAME], wanted: usize) -> Option<usize> {
-        if wave::is_quiet(samples) {
+    /// How much to add or leave out around [`wave::LONGEST`], if it will not be heard.
+    fn choose(&mut self, sound: &[[i16; N]; wave::LONGEST + FRAME], wanted: usize) -> Option<usize> {
+        if wave::is_quiet(sound) {
             return Some(wanted.clamp(*wave::LAGS.start(), wave::LONGEST));
         }
-        let found = wave::alike(samples, wave::LONGEST, wave::LAGS);
+        let found = wave::alike(sound, wave::LONGEST, wave::LAGS);
         if found.likeness < LIKENESS - LIKENESS_STEP * f32::from(self.refusals) {
             self.refusals = self.refusals.saturating_add(1);
             self.rest = RETRY;
@@ -384,8 +384,8 @@ impl Buffer {
         Some(found.lag)
     }
 
-    /// A frame was made of the next `used` samples.
-    fn take(&mut self, used: usize, frame: &[i16; FRAME]) -> usize {
+    /// A frame was made of the next `used` eighths.
+    fn take(&mut self, used: usize, frame: &[[i16; N]; FRAME]) -> usize {
         if let Some(time) = &mut self.time {
             self.ring.forget(time.next, used);
             time.next = time.next.wrapping_add(used as u32);
@@ -396,9 +396,9 @@ impl Buffer {
         FRAME
     }
 
-    fn conceal(&mut self, frame: &mut [i16]) {
+    fn conceal(&mut self, frame: &mut [[i16; N]]) {
         if self.is_faded() {
-            return frame.fill(0);
+            return frame.fill([0; N]);
         }
         if self.sound == Sound::Flowing {
             let found = wave::alike(&self.past, wave::LONGEST, wave::LAGS);
@@ -412,25 +412,27 @@ impl Buffer {
     }
 
     /// Repeats the last period, fading.
-    fn make_up(&mut self, frame: &mut [i16]) {
+    fn make_up(&mut self, frame: &mut [[i16; N]]) {
         let Sound::Missing { period, length } = &mut self.sound else { return };
-        for sample in frame.chunks_mut(*period) {
+        for part in frame.chunks_mut(*period) {
             let from = PAST - *period;
-            sample.copy_from_slice(&self.past[from..from + sample.len()]);
-            remember(&mut self.past, sample);
-            for (n, sample) in (*length..).zip(&mut *sample) {
+            part.copy_from_slice(&self.past[from..from + part.len()]);
+            remember(&mut self.past, part);
+            for (n, eighth) in (*length..).zip(&mut *part) {
                 let loudness = FADED.saturating_sub(n).min(FADED - FULL) as i32;
-                *sample = (i32::from(*sample) * loudness / (FADED - FULL) as i32) as i16;
+                for sample in eighth {
+                    *sample = (i32::from(*sample) * loudness / (FADED - FULL) as i32) as i16;
+                }
             }
-            *length = (*length + sample.len()).min(FADED);
+            *length = (*length + part.len()).min(FADED);
         }
     }
 
     /// Sound that came follows sound that was made up.
-    fn join(&mut self, came: &mut [i16]) {
+    fn join(&mut self, came: &mut [[i16; N]]) {
         if let Sound::Missing { .. } = self.sound {
             let length = came.len().min(JOIN);
-            let (mut made, mut fresh) = ([0; JOIN], [0; JOIN]);
+            let (mut made, mut fresh) = ([[0; N]; JOIN], [[0; N]; JOIN]);
             self.make_up(&mut made[..length]);
             fresh[..length].copy_from_slice(&came[..length]);
             wave::cross(&made[..length], &fresh, &mut came[..length]);
@@ -438,8 +440,8 @@ impl Buffer {
         self.sound = Sound::Flowing;
     }
 
-    fn remember(&mut self, samples: &[i16]) {
-        remember(&mut self.past, samples);
+    fn remember(&mut self, sound: &[[i16; N]]) {
+        remember(&mut self.past, sound);
     }
 
     fn is_faded(&self) -> bool {
@@ -465,14 +467,14 @@ impl Time {
 }
 
 /// Appends, and forgets the oldest.
-fn remember(past: &mut [i16; PAST], samples: &[i16]) {
-    let new = &samples[samples.len().saturating_sub(PAST)..];
+fn remember<const N: usize>(past: &mut [[i16; N]; PAST], sound: &[[i16; N]]) {
+    let new = &sound[sound.len().saturating_sub(PAST)..];
     past.copy_within(new.len().., 0);
     past[PAST - new.len()..].copy_from_slice(new);
 }
 
-const fn duration(samples: i32) -> Duration {
-    Duration::from_micros(if samples > 0 { samples as u64 * 125 } else { 0 })
+const fn duration(eighths: i32) -> Duration {
+    Duration::from_micros(if eighths > 0 { eighths as u64 * 125 } else { 0 })
 }
 
 #[cfg(test)]
@@ -482,7 +484,7 @@ mod tests {
     /// One source and one listener in virtual time.
     #[derive(Default)]
     struct Run {
-        buffer: Buffer,
+        buffer: Buffer<1>,
         heard: Vec<i16>,
     }
 
@@ -507,7 +509,7 @@ mod tests {
     /// Packets of 20 ms: packet n holds the value n + 1 and arrives before frame `arrivals[n]`.
     /// Gives what each frame holds: one value, or 0 for silence, or -1 if it is of several.
     fn play(arrivals: &[usize], frames: usize) -> Vec<i16> {
-        let mut buffer = Buffer::default();
+        let mut buffer = Buffer::<1>::default();
         (0..frames)
             .map(|frame| {
                 for (n, _) in arrivals.iter().enumerate().filter(|(_, at)| **at == frame) {
@@ -631,7 +633,7 @@ mod tests {
 
     #[test]
     fn a_duplicate_is_heard_once() {
-        let mut buffer = Buffer::default();
+        let mut buffer = Buffer::<1>::default();
         let mut samples = [0; 160];
         buffer.insert(0, &[5; 160]);
         buffer.insert(0, &[5; 160]);
@@ -652,7 +654,7 @@ mod tests {
 
     #[test]
     fn a_timeline_that_jumps_is_followed() {
-        let mut buffer = Buffer::default();
+        let mut buffer = Buffer::<1>::default();
         let mut samples = [0; 160];
         for timestamp in [0, 500_000, 100, 2_147_483_748] {
             buffer.insert(timestamp, &[9; 160]);
@@ -740,7 +742,7 @@ mod tests {
     fn eight_hours(ppm: i64) -> ((u128, u128), Counts) {
         const FRAMES: u64 = 8 * 3600 * 50;
         let packet: [i16; FRAME] = voice(FRAME).try_into().unwrap();
-        let mut buffer = Buffer::default();
+        let mut buffer = Buffer::<1>::default();
         let mut frame = [0; FRAME];
         let (mut sent, mut range) = (0u64, (u128::MAX, 0));
         for tick in 0..FRAMES {
@@ -772,13 +774,59 @@ mod tests {
 
     #[test]
     fn a_buffer_takes_less_than_16_kib() {
-        assert!(size_of::<Buffer>() + 2 * SPAN <= 16 << 10, "{}", size_of::<Buffer>() + 2 * SPAN);
+        assert!(size_of::<Buffer<1>>() + 2 * SPAN <= 16 << 10, "{}", size_of::<Buffer<1>>() + 2 * SPAN);
+    }
+
+    /// Each sample twice.
+    fn doubled(samples: &[i16]) -> Vec<i16> {
+        samples.iter().flat_map(|sample| [*sample; 2]).collect()
+    }
+
+    #[test]
+    fn a_wide_voice_is_whole_but_for_what_is_lost_which_is_made_up_without_a_click() {
+        let sound = doubled(&voice(20 * FRAME));
+        let mut buffer = Buffer::<2>::default();
+        let (mut all, mut end) = (vec![], [0; 500]);
+        for (n, packet) in sound.chunks(2 * FRAME).enumerate() {
+            if n != 10 {
+                buffer.insert((n * FRAME) as u32, packet);
+            }
+            let mut frame = [0; 2 * FRAME];
+            let heard = buffer.read(&mut frame);
+            let lost = n == 12;
+            assert_eq!(heard == Heard::Concealed, lost, "{n}: {heard:?}");
+            all.extend(frame);
+        }
+        assert_eq!(all[4 * FRAME..24 * FRAME], sound[..20 * FRAME]);
+        assert!(steepest(&all) <= steepest(&sound) * 5 / 4);
+        assert_eq!(buffer.counts(), Counts { concealed: 160, ..Counts::default() });
+        assert_eq!((buffer.waiting(), buffer.drain(&mut end)), (320, 500));
+        assert_eq!(end, sound[36 * FRAME..][..500]);
     }
 
     proptest::proptest! {
         #[test]
+        fn a_wide_sound_is_treated_as_the_narrow_one_of_which_it_is_the_double(packets: Vec<(u32, u16, u8)>, near: Vec<(i16, u16, u8)>) {
+            let (mut narrow, mut wide) = (Buffer::<1>::default(), Buffer::<2>::default());
+            let near = near.into_iter().map(|(offset, length, reads)| (offset as u32, length % 400, reads));
+            for (timestamp, length, reads) in packets.into_iter().chain(near) {
+                let sound = voice(usize::from(length % 3000));
+                narrow.insert(timestamp, &sound);
+                wide.insert(timestamp, &doubled(&sound));
+                for _ in 0..reads % 8 {
+                    let (mut one, mut two) = ([0; FRAME], [0; 2 * FRAME]);
+                    assert_eq!(narrow.read(&mut one), wide.read(&mut two));
+                    assert_eq!(doubled(&one), two);
+                }
+                assert_eq!(narrow.position(), wide.position());
+                assert_eq!(narrow.counts(), wide.counts());
+                assert_eq!((narrow.waiting(), narrow.target()), (wide.waiting(), wide.target()));
+            }
+        }
+
+        #[test]
         fn no_packets_break_the_timeline(packets: Vec<(u32, u16, u8)>, near: Vec<(i16, u16, u8)>) {
-            let mut buffer = Buffer::default();
+            let mut buffer = Buffer::<1>::default();
             let mut samples = [0; 160];
             let near = near.into_iter().map(|(offset, length, reads)| (offset as u32, length % 400, reads));
             for (timestamp, length, reads) in packets.into_iter().chain(near) {

@@ -1,46 +1,46 @@
-//! Samples by timestamp, and which of them there are.
+//! Sound by timestamp, and what of it there is.
 
-/// Samples the ring holds: 512 ms at 8 kHz.
+/// Eighths of a millisecond the ring holds: 512 ms.
 pub(super) const SPAN: usize = 4096;
 
-/// One bit a sample says whether it came, so no sample value is reserved and a whole packet is
+/// One bit an eighth says whether it came, so no sample value is reserved and a whole packet is
 /// told present or missing in a few words.
 #[derive(Clone, Debug)]
-pub(super) struct Ring {
-    samples: Box<[i16; SPAN]>,
+pub(super) struct Ring<const N: usize> {
+    sound: Box<[[i16; N]; SPAN]>,
     held: [u64; SPAN / 64],
 }
 
-/// So many samples from a timestamp on are all there, or all missing.
+/// So much from a timestamp on is all there, or all missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Run {
     Held(usize),
     Missing(usize),
 }
 
-impl Default for Ring {
+impl<const N: usize> Default for Ring<N> {
     fn default() -> Self {
-        Self { samples: Box::new([0; SPAN]), held: [0; SPAN / 64] }
+        Self { sound: Box::new([[0; N]; SPAN]), held: [0; SPAN / 64] }
     }
 }
 
-impl Ring {
-    /// Puts samples in; at most [`SPAN`] of them.
-    pub fn write(&mut self, at: u32, samples: &[i16]) {
+impl<const N: usize> Ring<N> {
+    /// Puts sound in; at most [`SPAN`] of it.
+    pub fn write(&mut self, at: u32, sound: &[[i16; N]]) {
         let place = at as usize % SPAN;
-        let (before, after) = samples.split_at(samples.len().min(SPAN - place));
-        self.samples[place..place + before.len()].copy_from_slice(before);
-        self.samples[..after.len()].copy_from_slice(after);
-        self.each_word(at, samples.len(), |word, mask| *word |= mask);
+        let (before, after) = sound.split_at(sound.len().min(SPAN - place));
+        self.sound[place..place + before.len()].copy_from_slice(before);
+        self.sound[..after.len()].copy_from_slice(after);
+        self.each_word(at, sound.len(), |word, mask| *word |= mask);
     }
 
-    /// Looks at samples without taking them; what is missing is stale.
-    pub fn peek(&self, at: u32, samples: &mut [i16]) {
+    /// Looks at sound without taking it; what is missing is stale.
+    pub fn peek(&self, at: u32, sound: &mut [[i16; N]]) {
         let place = at as usize % SPAN;
-        let middle = samples.len().min(SPAN - place);
-        let (before, after) = samples.split_at_mut(middle);
-        before.copy_from_slice(&self.samples[place..place + before.len()]);
-        after.copy_from_slice(&self.samples[..after.len()]);
+        let middle = sound.len().min(SPAN - place);
+        let (before, after) = sound.split_at_mut(middle);
+        before.copy_from_slice(&self.sound[place..place + before.len()]);
+        after.copy_from_slice(&self.sound[..after.len()]);
     }
 
     pub fn forget(&mut self, at: u32, length: usize) {
@@ -56,7 +56,7 @@ impl Ring {
         self.held[place / 64] >> (place % 64) & 1 == 1
     }
 
-    /// How far from `at` on all is as it is there; looks at `most` samples.
+    /// How far from `at` on all is as it is there; looks at `most` eighths.
     pub fn run(&self, at: u32, most: usize) -> Run {
         let held = self.holds(at);
         let mut length = 0;
@@ -94,10 +94,10 @@ mod tests {
         /// Against a plain array of options.
         #[test]
         fn the_ring_holds_what_was_written_and_not_forgotten(steps: Vec<(bool, u16, u8)>, at: u32, most in 1usize..600) {
-            let (mut ring, mut plain) = (Ring::default(), vec![None; SPAN]);
+            let (mut ring, mut plain) = (Ring::<2>::default(), vec![None; SPAN]);
             for (n, (write, offset, length)) in steps.into_iter().enumerate() {
                 let (from, length) = (at.wrapping_add(offset.into()), usize::from(length));
-                let value = write.then_some(n as i16);
+                let value = write.then_some([n as i16, -1]);
                 match value {
                     Some(value) => ring.write(from, &vec![value; length]),
                     None => ring.forget(from, length),
@@ -110,10 +110,10 @@ mod tests {
             let length = (0..most).take_while(|n| want(*n).is_some() == want(0).is_some()).count();
             let run = if want(0).is_some() { Run::Held(length) } else { Run::Missing(length) };
             assert_eq!(ring.run(at, most), run);
-            let mut samples = vec![0; most];
-            ring.peek(at, &mut samples);
-            for (n, sample) in samples.into_iter().enumerate() {
-                assert_eq!(want(n).unwrap_or(sample), sample);
+            let mut sound = vec![[0; 2]; most];
+            ring.peek(at, &mut sound);
+            for (n, eighth) in sound.into_iter().enumerate() {
+                assert_eq!(want(n).unwrap_or(eighth), eighth);
                 assert_eq!(ring.holds(at.wrapping_add(n as u32)), want(n).is_some());
             }
         }
