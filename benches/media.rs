@@ -379,7 +379,7 @@ impl Room {
         }
         if recorded == Recorded::Yes {
             let recording = RecordingId(call);
-            self.tell(Command::Record { recording, left: legs[0], right: Some(legs[1]) });
+            self.tell(Command::Record { recording, leg: legs[0] });
         }
     }
 

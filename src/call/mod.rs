@@ -438,8 +438,7 @@ impl Call {
     pub fn record(&mut self, recording: RecordingId) {
         if self.recording.is_none() && self.phase != Phase::Over {
             self.recording = Some(recording);
-            let (left, right) = (self.caller.id(), self.talking_leg());
-            self.media(media::Command::Record { recording, left, right });
+            self.media(media::Command::Record { recording, leg: self.caller.id() });
         }
     }
 
@@ -590,7 +589,6 @@ impl Call {
     fn put_through(&mut self, who: Who) {
         self.stop();
         self.patch_both();
-        self.rewire_recording();
         self.tell(Event::CalleeAnswered(who));
         self.tell_parking(Parking::Free);
     }
@@ -658,9 +656,6 @@ impl Call {
         let Some(callee) = self.callee.take() else { return };
         if let Some(release) = hang_up {
             self.outputs.extend(farewell(&callee.leg, release));
-        }
-        if callee.state != CalleeState::Ringing {
-            self.rewire_recording();
         }
         match (callee.who, callee.leg.signalling()) {
             (Who::Agent(agent), Signalling::Web) => {
@@ -759,17 +754,6 @@ impl Call {
 
     fn patch(&mut self, listener: LegId, sources: Vec<Source>) {
         self.media(media::Command::Patch { listener, sources });
-    }
-
-    fn rewire_recording(&mut self) {
-        if let Some(recording) = self.recording {
-            let (left, right) = (self.caller.id(), self.talking_leg());
-            self.media(media::Command::Rewire { recording, left, right });
-        }
-    }
-
-    fn talking_leg(&self) -> Option<LegId> {
-        self.callee.as_ref().filter(|c| c.state != CalleeState::Ringing).map(|c| c.leg.id())
     }
 
     fn signalling_of(&self, leg: LegId) -> Option<Signalling> {

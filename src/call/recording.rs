@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::{CallId, ContactId, Mono, Now, Wall};
 use crate::media::{Masking, RecordingId};
 
-/// How a recording's file is coded. Either way stereo, the caller left and the agent right.
+/// How a recording's file is coded. Either way stereo: left what the caller says, right what
+/// the caller hears.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {

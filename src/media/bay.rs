@@ -9,10 +9,10 @@
 mod mixing;
 pub mod moving;
 mod passing;
+mod recording;
 mod ticking;
 mod wiring;
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use self::mixing::Mix;
 use self::moving::{Home, Notice, Parcel, Seat, Whereabouts};
+use self::recording::Recorder;
 use super::crowd::{Crowd, Shard};
 use super::dtls::Certificate;
 use super::ear::Ear;
@@ -28,13 +29,12 @@ use super::ice::{Lapse, REPLY, Verdict};
 use super::lull::Lull;
 use super::patch::Patch;
 use super::player::Player;
-use super::recorder::Recorder;
 use super::slots::Slots;
 use super::tap::Tap;
 use super::{Command, Counts, Event, Plan, Prompt, Quality, RecordingId, SocketId, Source, Tone};
 use crate::audio::dtmf::Detector;
 use crate::audio::tone;
-use crate::base::{LegId, Mint, Mono, PlayId, Rate};
+use crate::base::{LegId, Mint, Mono, PlayId};
 use crate::rtp::stun;
 
 /// How often sound of our own is made: one frame.
@@ -291,33 +291,13 @@ impl Bay {
                     self.list(slot);
                 }
             }
-            Command::Record { recording, left, right } => {
-                if let Entry::Vacant(place) = self.recorders.entry(recording) {
-                    place.insert(Recorder::new(left, right));
-                    self.tap_all([Some(left), right]);
-                }
-            }
-            Command::Rewire { recording, left, right } => {
-                if let Some(recorder) = self.recorders.get_mut(&recording) {
-                    let before = [Some(recorder.left), recorder.right];
-                    (recorder.left, recorder.right) = (left, right);
-                    self.tap_all([Some(left), right]);
-                    self.untap_all(before);
-                }
-            }
+            Command::Record { recording, leg } => self.record(recording, leg),
             Command::Mask { recording, masking } => {
                 if let Some(recorder) = self.recorders.get_mut(&recording) {
                     recorder.masking = masking;
                 }
             }
-            Command::Finish { recording } => {
-                if let Some(mut recorder) = self.recorders.remove(&recording) {
-                    self.record_rest(recording, &mut recorder, tape);
-                    self.untap_all([Some(recorder.left), recorder.right]);
-                    tape.finish(recording);
-                    self.events.push_back(Event::Recorded { recording, length: recorder.length() });
-                }
-            }
+            Command::Finish { recording } => self.finish_recording(recording, tape),
         }
     }
 
@@ -569,10 +549,7 @@ impl Bay {
     fn join_in(&mut self, slot: usize, wire: &mut impl Wire) {
         let id = self.legs[slot].endpoint.leg();
         self.legs[slot].listen();
-        let recorded = self.recorders.values().flat_map(|r| [Some(r.left), r.right]).flatten();
-        for _ in 0..recorded.filter(|leg| *leg == id).count() {
-            self.tap(slot, Rate::Narrow);
-        }
+        self.be_recorded(slot);
         self.rewire(id);
         self.rewire_listeners(Source::Leg(id));
         self.follow(slot, wire);
@@ -623,6 +600,7 @@ impl Bay {
         let slot = self.leg_slots.remove(&id)?;
         listeners.into_iter().for_each(|listener| self.rewire(listener));
         self.unhook(slot);
+        self.follow_row(id);
         let leg = self.legs.remove(slot)?;
         for tap in leg.taps.into_iter().flatten() {
             self.taps.remove(tap);

@@ -19,7 +19,6 @@ mod patch;
 pub mod plan;
 mod player;
 pub mod prompt;
-mod recorder;
 mod reports;
 mod slots;
 mod stream;
@@ -92,17 +91,11 @@ pub enum Command {
         leg: LegId,
         keys: crate::base::Keys,
     },
-    /// Records `left` and `right` to the two channels of one file, from now on.
+    /// From now on records a leg to the two channels of one file: left what it says, right what it
+    /// hears, whatever its row of the patch comes to be.
     Record {
         recording: RecordingId,
-        left: LegId,
-        right: Option<LegId>,
-    },
-    /// Another leg takes a channel of a running recording.
-    Rewire {
-        recording: RecordingId,
-        left: LegId,
-        right: Option<LegId>,
+        leg: LegId,
     },
     /// While masked, silence is recorded in place of sound; time goes on.
     Mask {

@@ -36,6 +36,12 @@ impl Player {
         self.prompts.get(self.here.prompt)?.frame(codec, self.here.frame)
     }
 
+    /// The frame of `tick`, if somebody listens to it.
+    pub fn overhear(&self, tick: u64, codec: Codec) -> Option<&[u8]> {
+        let heard = self.tick == Some(tick);
+        self.prompts.get(self.here.prompt).filter(|_| heard)?.frame(codec, self.here.frame)
+    }
+
     /// Moves on to the frame of `tick`.
     pub fn turn(&mut self, tick: u64) {
         if self.tick == Some(tick) {

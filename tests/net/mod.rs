@@ -620,7 +620,7 @@ impl Net {
                 self.schedule(DISK, Due::Gateway(Input::Saved { recording, file, length }));
             }
             Mask { masking, .. } => self.media.masked = masking == media::Masking::On,
-            Rewire { .. } | Press { .. } => {}
+            Press { .. } => {}
         }
     }
 
@@ -711,16 +711,13 @@ impl Media {
                 }
                 vec![]
             }
-            Close { leg } | Move { leg, .. } | Press { leg, .. } => vec![*leg],
+            Close { leg } | Move { leg, .. } | Press { leg, .. } | Record { leg, .. } => vec![*leg],
             Patch { listener, sources } => {
                 let heard = sources.iter().filter_map(|source| match source {
                     media::Source::Leg(leg) => Some(*leg),
                     _ => None,
                 });
                 heard.chain([*listener]).collect()
-            }
-            Record { left, right, .. } | Rewire { left, right, .. } => {
-                right.iter().chain([left]).copied().collect()
             }
             _ => vec![],
         };
@@ -747,7 +744,6 @@ impl Media {
             Stop { .. } => "stop",
             Press { .. } => "press",
             Record { .. } => "record",
-            Rewire { .. } => "rewire",
             Mask { .. } => "mask",
             Finish { .. } => "finish",
         });

@@ -163,7 +163,7 @@ fn document(record: ContactRecord) -> Value {
 
 /// A contact's recording
 ///
-/// Stereo: the caller left, the agent right. One range of bytes may be asked for.
+/// Stereo: left what the caller says, right what the caller hears. One range of bytes may be asked for.
 #[utoipa::path(
     get, path = "/v1/contacts/{id}/recording", tag = "contacts",
     params(("id" = String, Path)),

@@ -229,15 +229,13 @@ impl Media {
         for (n, (shard, orders, bell, counts)) in prepared.into_iter().enumerate() {
             let priority = settings.priority;
             let thread = thread::Builder::new().name(format!("media-{n}")).spawn(move || {
-                let granted = poll::hurry(priority);
-                if n == 0 {
-                    match granted {
-                        Ok(()) => tracing::info!(priority, "media threads run in real time (SCHED_RR)"),
-                        Err(error) => tracing::warn!(
-                            %error,
-                            "media threads run at ordinary priority: audio may stutter under load"
-                        ),
-                    }
+                match poll::hurry(priority) {
+                    Ok(()) => tracing::info!(thread = n, priority, "media runs in real time (SCHED_RR)"),
+                    Err(error) => tracing::warn!(
+                        thread = n,
+                        %error,
+                        "media runs at ordinary priority: audio may stutter under load"
+                    ),
                 }
                 shard.run();
             })?;
@@ -692,7 +690,7 @@ mod tests {
         let mut caller = scene.open(CALLER).await;
         let recording = RecordingId(5);
         scene.media().label(SHARD, recording, ContactId(9));
-        scene.order(Command::Record { recording, left: CALLER, right: None });
+        scene.order(Command::Record { recording, leg: CALLER });
         for _ in 0..15 {
             let beats = scene.media().counts(SHARD).unwrap().beats();
             caller.say(0x00);
@@ -721,7 +719,7 @@ mod tests {
     async fn stopping_saves_what_is_still_being_recorded() {
         let mut scene = Scene::new("stopping----", 2, 64);
         scene.open(CALLER).await;
-        scene.order(Command::Record { recording: RecordingId(6), left: CALLER, right: None });
+        scene.order(Command::Record { recording: RecordingId(6), leg: CALLER });
         let ticks = scene.media().counts(SHARD).unwrap().beats() + 10;
         within(async {
             while scene.media().counts(SHARD).unwrap().beats() < ticks {

@@ -25,6 +25,8 @@ pub(super) struct Mix {
 pub(super) enum Voice {
     Tap(Rate, usize),
     Player(usize),
+    /// What is played to somebody else: it moves on as they hear it.
+    Overheard(usize),
     Tone(Player),
 }
 
@@ -64,6 +66,7 @@ impl Mix {
                     continue;
                 }
                 Voice::Player(player) => play(*player, players, over, tick, Codec::Pcmu),
+                Voice::Overheard(player) => players[*player].1.overhear(tick, Codec::Pcmu),
                 Voice::Tone(tone) => tone.frame(tick, Codec::Pcmu),
             };
             for (sum, octet) in narrow.iter_mut().zip(octets.unwrap_or_default()) {

@@ -1,12 +1,11 @@
 //! One tick of 20 ms: what is played, mixed and recorded.
 
 use super::{Bay, Hearing, Pace, Tape, Ticking, Wire};
-use crate::base::{Codec, LegId, PlayId, Rate};
+use crate::base::{Codec, PlayId};
 use crate::media::endpoint::Sound;
 use crate::media::player::Player;
-use crate::media::recorder::Recorder;
 use crate::media::slots::Slots;
-use crate::media::{Event, FRAME, RecordingId};
+use crate::media::{Event, FRAME};
 
 impl Bay {
     /// One tick.
@@ -17,38 +16,7 @@ impl Bay {
         if pace == Pace::Full {
             self.make_sound(tick, wire);
         }
-        for (recording, recorder) in &mut self.recorders {
-            let heard = |leg: LegId| {
-                let tap = self.legs[*self.leg_slots.get(&leg)?].taps[Rate::Narrow as usize]?;
-                Some(self.taps[tap].frame())
-            };
-            let (left, right) = (heard(recorder.left), recorder.right.and_then(heard));
-            let stereo = recorder.frame(left, right);
-            tape.write(*recording, &stereo);
-        }
-    }
-
-    /// What still waits to be played is part of what was said.
-    pub(super) fn record_rest(
-        &mut self,
-        recording: RecordingId,
-        recorder: &mut Recorder,
-        tape: &mut impl Tape,
-    ) {
-        loop {
-            let mut sides = [[0; FRAME]; 2];
-            let mut came = 0;
-            for (side, leg) in sides.iter_mut().zip([Some(recorder.left), recorder.right]) {
-                let slot = leg.and_then(|leg| self.leg_slots.get(&leg));
-                if let Some(tap) = slot.and_then(|slot| self.legs[*slot].taps[Rate::Narrow as usize]) {
-                    came = self.taps[tap].drain(side).max(came);
-                }
-            }
-            if came == 0 {
-                return;
-            }
-            tape.write(recording, &recorder.frame(Some(&sides[0]), Some(&sides[1])));
-        }
+        self.record_frame(tick, tape);
     }
 
     fn make_sound(&mut self, tick: u64, wire: &mut impl Wire) {

@@ -128,6 +128,7 @@ impl Bay {
         if self.legs[slot].wired != wired {
             self.unhook(slot);
             self.hook(slot, wired);
+            self.follow_row(listener);
         }
     }
 
@@ -188,7 +189,7 @@ impl Bay {
         }
     }
 
-    fn tone(&self, tone: Tone) -> Player {
+    pub(super) fn tone(&self, tone: Tone) -> Player {
         let prompts = match tone {
             Tone::Ringback => &self.kit.tones.ringback,
             Tone::Busy => &self.kit.tones.busy,
@@ -212,7 +213,7 @@ impl Bay {
         *tap.get_or_insert_with(|| self.taps.insert(Tap::new(rate, self.mint.u32())))
     }
 
-    fn untap(&mut self, slot: usize, rate: Rate) {
+    pub(super) fn untap(&mut self, slot: usize, rate: Rate) {
         let leg = &mut self.legs[slot];
         let by = &mut leg.tapped_by[rate as usize];
         *by = by.saturating_sub(1);
@@ -221,22 +222,6 @@ impl Bay {
         {
             self.taps.remove(tap);
             self.settle_ears(slot);
-        }
-    }
-
-    pub(super) fn tap_all(&mut self, legs: [Option<LegId>; 2]) {
-        for leg in legs.into_iter().flatten() {
-            if let Some(&slot) = self.leg_slots.get(&leg) {
-                self.tap(slot, Rate::Narrow);
-            }
-        }
-    }
-
-    pub(super) fn untap_all(&mut self, legs: [Option<LegId>; 2]) {
-        for leg in legs.into_iter().flatten() {
-            if let Some(&slot) = self.leg_slots.get(&leg) {
-                self.untap(slot, Rate::Narrow);
-            }
         }
     }
 }

@@ -21,7 +21,7 @@ fn no_packet_and_no_tick_allocates() {
     room.patch(4, &[Source::Tone(Tone::Ringback)]);
     room.patch(5, &[Source::Leg(LegId(1)), Source::Leg(LegId(2)), music]);
     room.patch(6, &[Source::Leg(LegId(1))]);
-    room.tell(Command::Record { recording: TAPE, left: LegId(1), right: Some(LegId(2)) });
+    room.tell(Command::Record { recording: TAPE, leg: LegId(1) });
     room.tell(Command::Press { leg: LegId(3), keys: vec![Key::STAR; 3] });
     let packets: Vec<Vec<u8>> = (0..1500)
         .map(|n| match n % 50 {
@@ -117,7 +117,7 @@ fn no_packet_and_no_tick_allocates_under_keys_between_codecs_or_in_a_mix() {
         room.open(listener, Plan { noise: Some(13), ..plan(listener, codec) });
         room.patch(listener, &[1, 3, 7].map(|n| Source::Leg(LegId(n))));
     }
-    room.tell(Command::Record { recording: TAPE, left: LegId(1), right: Some(LegId(3)) });
+    room.tell(Command::Record { recording: TAPE, leg: LegId(1) });
 
     let hums: Vec<_> = phones.iter().map(|phone| phrase(phone.rate(), 5000)).collect();
     let mut ticks = vec![];

@@ -251,7 +251,7 @@ fn legs_that_come_to_agree_are_relayed_to_each_other_octet_by_octet() {
 fn when_a_recording_ends_nothing_is_decoded_any_more() {
     let (mut room, mut speaker, _) = talking(Codec::Opus, Codec::Opus);
     let recording = RecordingId(1);
-    room.tell(Command::Record { recording, left: LegId(1), right: Some(LegId(2)) });
+    room.tell(Command::Record { recording, leg: LegId(1) });
     speaker.speak(&mut room, &tone(Rate::Wide, 440.0, 8000.0, 100));
     assert_eq!(room.bay.load().decoders, 1);
     room.tell(Command::Finish { recording });

@@ -53,7 +53,7 @@ proptest! {
         room.patch(2, &[Source::Leg(LegId(1)), Source::Tone(Tone::Busy)]);
         room.tell(Command::Open { leg: LegId(3), plan: plan(3, Codec::Pcma) });
         room.patch(3, &[Source::Leg(LegId(1))]);
-        room.tell(Command::Record { recording: TAPE, left: LegId(1), right: None });
+        room.tell(Command::Record { recording: TAPE, leg: LegId(1) });
         for (rtcp, choice, mut shape, tail) in packets {
             shape[0] = if choice % 8 == 0 { shape[0] } else { 0x80 | shape[0] & 0x3f };
             shape[1] = match (rtcp, choice % 3) {

@@ -1,4 +1,4 @@
-//! Two legs on one tape: each in its place on its own side, however the network was.
+//! What a leg says and hears on one tape: each in its place on its own side, however the network was.
 //!
 //! The jitter buffer delays, makes up and joins, so what is asked is where sound is and which, not
 //! which samples.
@@ -6,6 +6,7 @@
 use super::phone::Phone;
 use super::sound::{loudness, peak_at, phrase, tone};
 use super::*;
+use crate::base::DtlsRole;
 
 pub const TAPE: RecordingId = RecordingId(1);
 
@@ -24,7 +25,7 @@ type Script<'a> = dyn FnMut(&mut Room, u32) -> &'a [u64] + 'a;
 /// the last came. Gives either side.
 fn recorded(script: &mut Script<'_>) -> [Vec<i16>; 2] {
     let mut room = Room::talking([Codec::Pcmu, Codec::Pcma]);
-    room.tell(Command::Record { recording: TAPE, left: LegId(1), right: Some(LegId(2)) });
+    room.tell(Command::Record { recording: TAPE, leg: LegId(1) });
     let mut phones = [(1, Codec::Pcmu, LEFT), (2, Codec::Pcma, RIGHT)]
         .map(|(leg, codec, hertz)| (leg, Phone::new(leg, codec), tone(Rate::Narrow, hertz, PEAK, 800)));
     for n in 0..40 {
@@ -40,13 +41,14 @@ fn recorded(script: &mut Script<'_>) -> [Vec<i16>; 2] {
     finish(&mut room)
 }
 
-/// Gives either side. Nothing is left of it in the bay.
+/// Gives either side. Once nobody hears anybody, nothing is left of it in the bay.
 fn finish(room: &mut Room) -> [Vec<i16>; 2] {
     room.tell(Command::Finish { recording: TAPE });
     assert_eq!(room.finished, [TAPE]);
     let tape = room.tapes[&TAPE].clone();
     let length = Duration::from_micros(tape.len() as u64 / 2 * 125);
     assert_eq!(room.events().pop(), Some(Event::Recorded { recording: TAPE, length }));
+    (1..=3).for_each(|leg| room.patch(leg, &[]));
     let Load { taps, recordings, decoders, .. } = room.bay.load();
     assert_eq!((taps, recordings, decoders), (0, 0, 0));
     [0, 1].map(|side| tape.iter().skip(side).step_by(2).copied().collect())
@@ -91,8 +93,8 @@ fn each_side_holds_its_own_leg_and_nothing_of_the_other() {
 
 #[test]
 fn both_sides_lie_beside_each_other_in_time_for_minutes() {
-    let mut room = Room::new(&[(1, Codec::Pcmu), (2, Codec::Opus)]);
-    room.tell(Command::Record { recording: TAPE, left: LegId(1), right: Some(LegId(2)) });
+    let mut room = Room::talking([Codec::Pcmu, Codec::Opus]);
+    room.tell(Command::Record { recording: TAPE, leg: LegId(1) });
     let mut phones = [Phone::new(1, Codec::Pcmu), Phone::new(2, Codec::Opus)];
     // Both give the same beep at the same moment, once a second; one network is uneven, and takes up
     // to 60 ms longer than the other.
@@ -197,7 +199,7 @@ fn a_closed_leg_is_silence_and_another_takes_its_channel() {
             0..10 => return &[],
             10 => room.tell(Command::Close { leg: LegId(2) }),
             20 => {
-                room.tell(Command::Rewire { recording: TAPE, left: LegId(1), right: Some(LegId(3)) });
+                room.patch(1, &[Source::Leg(LegId(3))]);
                 room.open(3, plan(3, Codec::G722));
             }
             21.. => third.say(room, &tone(Rate::Wide, THIRD, PEAK, 20)),
@@ -215,10 +217,95 @@ fn a_closed_leg_is_silence_and_another_takes_its_channel() {
     assert!(loudness(&right[closed * 8 + 160..begin * 8 - 160]) < 1.0);
 }
 
+/// What the caller (leg 1) hears is on the right, and nothing else: rows as they come, of an agent
+/// (2) who hums, a supervisor (3) who hums higher, and music.
+#[test]
+fn the_right_side_is_what_the_leg_hears_and_nobody_else_says() {
+    const SUPERVISOR: f64 = 1700.0;
+    const MUSIC: f64 = 600.0;
+    let mut room = Room::new(&[(1, Codec::Pcmu), (2, Codec::Opus), (3, Codec::G722)]);
+    let music = room.play(1, &[&tone(Rate::Narrow, MUSIC, PEAK, 1000)], Repeat::Forever);
+    let [agent, supervisor] = [2, 3].map(|n| Source::Leg(LegId(n)));
+    room.tell(Command::Record { recording: TAPE, leg: LegId(1) });
+    let mut phones = [(2, Codec::Opus, RIGHT), (3, Codec::G722, SUPERVISOR)]
+        .map(|(leg, codec, hertz)| (Phone::new(leg, codec), tone(codec.rate(), hertz, PEAK, 4000)));
+    let rows: [(&str, &[Source], &[f64]); 7] = [
+        ("the queue's music", &[music], &[MUSIC]),
+        ("the agent", &[agent], &[RIGHT]),
+        ("a muted agent", &[], &[]),
+        ("hold", &[music], &[MUSIC]),
+        ("a whisper, which is the agent's alone", &[agent], &[RIGHT]),
+        ("a barge", &[agent, supervisor], &[RIGHT, SUPERVISOR]),
+        ("an announcement over talk", &[agent, music], &[RIGHT, MUSIC]),
+    ];
+    room.patch(2, &[Source::Leg(LegId(1)), supervisor]);
+    for (n, (_, row, _)) in rows.iter().enumerate() {
+        room.patch(1, row);
+        for frame in n * 25..(n + 1) * 25 {
+            for (phone, hum) in &mut phones {
+                let length = phone.rate().frame();
+                let said = hum[frame * length..][..length].to_vec();
+                phone.say(&mut room, &said);
+            }
+            room.run(20);
+        }
+    }
+    let [left, right] = finish(&mut room);
+    assert!(left.iter().all(|sample| *sample == 0));
+    for (n, (what, _, wanted)) in rows.iter().enumerate() {
+        // After what was still in the buffer of the row before.
+        let part = &right[n * 4000 + 1600..(n + 1) * 4000];
+        let there = |hertz: &f64| peak_at(Rate::Narrow, *hertz, part) > PEAK / 3.0;
+        let heard: Vec<f64> = [RIGHT, SUPERVISOR, MUSIC].into_iter().filter(there).collect();
+        assert_eq!(heard, *wanted, "{what}");
+    }
+}
+
+#[test]
+fn a_leg_is_recorded_from_the_moment_it_is_there_until_it_is_gone() {
+    let mut room = Room::new(&[(2, Codec::Pcma)]);
+    room.tell(Command::Record { recording: TAPE, leg: LegId(1) });
+    room.run(200);
+    let mut phones = [Phone::new(1, Codec::Pcmu), Phone::new(2, Codec::Pcma)];
+    let mut talk = |room: &mut Room| {
+        for _ in 0..20 {
+            for (phone, hertz) in phones.iter_mut().zip([LEFT, RIGHT]) {
+                phone.say(room, &tone(Rate::Narrow, hertz, PEAK, 20));
+            }
+            room.run(20);
+        }
+    };
+    room.open(1, plan(1, Codec::Pcmu));
+    room.connect(1, 2);
+    talk(&mut room);
+    room.tell(Command::Close { leg: LegId(1) });
+    assert_eq!(room.bay.load().taps, 0);
+    talk(&mut room);
+    let [left, right] = finish(&mut room);
+    for (side, hertz) in [(left, LEFT), (right, RIGHT)] {
+        let [(begin, end)] = stretches(&side, hertz)[..] else { panic!("{:?}", stretches(&side, hertz)) };
+        assert!(BEHIND.contains(&(begin - 200)) && (560..=660).contains(&end), "{begin} {end}");
+    }
+}
+
+#[test]
+fn a_tape_alone_plays_no_prompt() {
+    let mut room = Room::new(&[]);
+    let prompt = room.play(1, &[&tone(Rate::Narrow, RIGHT, PEAK, 100)], Repeat::Once);
+    room.tell(Command::Record { recording: TAPE, leg: LegId(1) });
+    let page = webrtc::page(room.air.now, 1, 0, DtlsRole::Passive);
+    room.open(1, page.plan);
+    room.patch(1, &[prompt]);
+    // Its handshake is not over: a greeting waits, or its beginning would be lost.
+    room.run(400);
+    assert_eq!(room.events(), []);
+    assert!(room.tapes[&TAPE].iter().all(|sample| *sample == 0));
+}
+
 #[test]
 fn a_recording_goes_on_through_hold_and_a_change_of_codec() {
     let mut room = Room::talking([Codec::Pcmu, Codec::Pcma]);
-    room.tell(Command::Record { recording: TAPE, left: LegId(1), right: Some(LegId(2)) });
+    room.tell(Command::Record { recording: TAPE, leg: LegId(1) });
     let mut phone = Phone::new(1, Codec::Pcmu);
     phone.speak(&mut room, &tone(Rate::Narrow, LEFT, PEAK, 400));
     room.amend(1, Plan { direction: Direction::SendOnly, ..plan(1, Codec::Pcmu) });
@@ -238,7 +325,7 @@ fn a_recording_goes_on_through_hold_and_a_change_of_codec() {
 fn talk_in_every_codec_is_intelligible_on_the_tape() {
     for codec in Codec::ALL {
         let mut room = Room::new(&[(1, codec)]);
-        room.tell(Command::Record { recording: TAPE, left: LegId(1), right: None });
+        room.tell(Command::Record { recording: TAPE, leg: LegId(1) });
         Phone::new(1, codec).speak(&mut room, &phrase(codec.rate(), 3000));
         let [left, right] = finish(&mut room);
         let (lag, alike) = sound::delay(&left, &phrase(Rate::Narrow, 3000), 800);
@@ -250,7 +337,7 @@ fn talk_in_every_codec_is_intelligible_on_the_tape() {
 #[test]
 fn a_late_tick_shortens_no_recording() {
     let mut room = Room::new(&[(1, Codec::Pcmu)]);
-    room.tell(Command::Record { recording: TAPE, left: LegId(1), right: None });
+    room.tell(Command::Record { recording: TAPE, leg: LegId(1) });
     room.run(100);
     room.wait(Duration::from_secs(4));
     room.tick();

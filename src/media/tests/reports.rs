@@ -281,7 +281,7 @@ fn who_asked_how_it_is_heard_is_told_and_nobody_else() {
 fn what_is_mixed_or_recorded_is_told_with_its_jitter_buffer() {
     let told = metrics(
         |plan| Plan { metrics: Metrics::Asked, ..plan },
-        |room| room.tell(Command::Record { recording: RecordingId(1), left: LegId(1), right: None }),
+        |room| room.tell(Command::Record { recording: RecordingId(1), leg: LegId(1) }),
     )
     .unwrap();
     assert_eq!((told.concealment, told.buffer), (xr::Concealment::Enhanced, xr::Buffer::Adaptive(3)));
@@ -294,7 +294,7 @@ fn what_is_mixed_or_recorded_is_told_with_its_jitter_buffer() {
 #[test]
 fn what_came_in_vain_behind_a_decoder_or_a_jitter_buffer_is_discarded() {
     let recorded = |room: &mut Room| {
-        room.tell(Command::Record { recording: RecordingId(1), left: LegId(1), right: None });
+        room.tell(Command::Record { recording: RecordingId(1), leg: LegId(1) });
     };
     for (listener, prepare) in [(Codec::Pcmu, None), (Codec::Opus, None), (Codec::Pcmu, Some(recorded))] {
         let mut room = Room::new(&[(2, listener)]);

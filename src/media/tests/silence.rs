@@ -194,7 +194,7 @@ fn a_peer_that_holds_the_line_in_silence_is_no_noise_any_more() {
     let mut room = Room::new(&[(2, Codec::Opus)]);
     room.open(1, noisy(1, Codec::Pcmu));
     room.patch(2, &[Source::Leg(LegId(1))]);
-    room.tell(Command::Record { recording: RecordingId(1), left: LegId(1), right: None });
+    room.tell(Command::Record { recording: RecordingId(1), leg: LegId(1) });
     let mut phone = Phone::new(1, Codec::Pcmu);
     let bytes = noise(&mut phone);
     phone.send(&mut room, &bytes);
@@ -219,7 +219,7 @@ fn the_silence_of_opus_sounds_as_its_decoder_has_it() {
     for listener in [2, 3] {
         room.patch(listener, &[Source::Leg(LegId(1))]);
     }
-    room.tell(Command::Record { recording: RecordingId(1), left: LegId(1), right: None });
+    room.tell(Command::Record { recording: RecordingId(1), leg: LegId(1) });
     let mut phone = Phone::new(1, Codec::Opus);
     let mut hiss = Noise::new(7);
     hiss.heed(&[50]);
@@ -289,7 +289,7 @@ fn noise_is_noise_on_the_tape_and_in_a_mix() {
     let mut room = Room::new(&[(2, Codec::Pcma), (3, Codec::Pcmu)]);
     room.open(1, noisy(1, Codec::Pcmu));
     room.patch(3, &[1, 2].map(|n| Source::Leg(LegId(n))));
-    room.tell(Command::Record { recording: RecordingId(1), left: LegId(1), right: None });
+    room.tell(Command::Record { recording: RecordingId(1), leg: LegId(1) });
     spurts(&mut room, &mut Phone::new(1, Codec::Pcmu), 10);
     let tape: Vec<i16> = room.tapes[&RecordingId(1)].iter().step_by(2).copied().collect();
     let mut listener = Phone::new(3, Codec::Pcmu);
@@ -307,7 +307,7 @@ fn noise_is_noise_on_the_tape_and_in_a_mix() {
 fn silence_that_follows_talk_and_was_told_by_nobody_is_silence_on_the_tape() {
     let mut room = Room::new(&[]);
     room.open(1, noisy(1, Codec::Pcmu));
-    room.tell(Command::Record { recording: RecordingId(1), left: LegId(1), right: None });
+    room.tell(Command::Record { recording: RecordingId(1), leg: LegId(1) });
     let mut phone = Phone::new(1, Codec::Pcmu);
     spurts(&mut room, &mut phone, 3);
     // Digital silence, then nothing: neither has the noise of the pauses before.
@@ -322,7 +322,7 @@ fn silence_that_follows_talk_and_was_told_by_nobody_is_silence_on_the_tape() {
 fn a_phone_that_tells_its_silence_by_another_clock_is_heard_as_noise_too() {
     let mut room = Room::new(&[]);
     room.open(1, noisy(1, Codec::Pcmu));
-    room.tell(Command::Record { recording: RecordingId(1), left: LegId(1), right: None });
+    room.tell(Command::Record { recording: RecordingId(1), leg: LegId(1) });
     let mut phone = Phone::new(1, Codec::Pcmu);
     phone.speak(&mut room, &tone(Rate::Narrow, 400.0, 8000.0, 400));
     let clock = phone.next.timestamp;
