@@ -264,6 +264,7 @@ fn plan(leg: u64, socket: SocketId, remote: SocketAddr, codec: Codec) -> Plan {
         codec,
         payload_type: codec.payload_type(),
         payload_type_in: codec.payload_type(),
+        spares: [None; 2],
         events: Some(Events { sent: 101, received: 101, clock: codec.clock(), aside: None }),
         noise: None,
         opus: (codec == Codec::Opus).then_some(Opus {

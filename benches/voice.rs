@@ -156,6 +156,7 @@ fn plan(leg: u8, codec: Codec, redundancy: Redundancy) -> Plan {
         codec,
         payload_type: codec.payload_type(),
         payload_type_in: codec.payload_type(),
+        spares: [None; 2],
         events: None,
         noise: None,
         opus: (codec == Codec::Opus).then_some(Opus {

@@ -339,6 +339,7 @@ fn plan(leg: u64, ours: &Description, offer: Description) -> Plan {
         codec,
         payload_type: codec.payload_type(),
         payload_type_in: codec.payload_type(),
+        spares: [None; 2],
         events: Some(Events { sent: 126, received: 126, clock: 8000, aside: None }),
         noise: None,
         opus: Some(Opus { redundancy: true, dtx: false, bitrate: 32_000, rate: codec.rate() }),

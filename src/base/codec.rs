@@ -13,6 +13,20 @@ pub enum Codec {
     Pcmu,
 }
 
+/// A codec that was agreed on beside the one in use, by the same RTP clock: the peer may change to it
+/// at any time, in mid-stream and unannounced (RFC 3264 §7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spare {
+    pub codec: Codec,
+    /// The payload type to send it with.
+    pub sent: u8,
+    /// And the one under which the peer sends it.
+    pub received: u8,
+}
+
+/// Three codecs have one clock, so there are two beside one in use.
+pub type Spares = [Option<Spare>; 2];
+
 /// Samples a second at which sound is worked with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rate {

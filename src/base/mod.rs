@@ -15,7 +15,7 @@ mod pii;
 mod security;
 mod time;
 
-pub use codec::{Codec, Rate};
+pub use codec::{Codec, Rate, Spare, Spares};
 pub use e164::{E164, NotANumber, NumberPlan};
 pub use id::{
     AgentId, BrandId, CallId, ContactId, CustomerId, FlowId, LegId, NotAnId, PlayId, QueueId, SkillId,

@@ -206,6 +206,7 @@ impl Leg {
             codec: agreed.codec,
             payload_type: agreed.payload_type,
             payload_type_in: agreed.payload_type_in,
+            spares: agreed.spares,
             events,
             noise: agreed.comfort_noise,
             opus: agreed.opus.map(|opus| plan::Opus {

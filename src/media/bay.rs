@@ -367,6 +367,9 @@ impl Bay {
                 if let Some(incoming) = self.legs[slot].endpoint.receive(now, from, bytes) {
                     // Later only, as a rule: what was due is looked at again when it is.
                     self.due_by(slot, self.legs[slot].endpoint.poll_timeout());
+                    if incoming.recoded {
+                        self.recode(slot);
+                    }
                     self.hear(now, slot, &incoming, buffer, wire);
                 }
             }

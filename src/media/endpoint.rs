@@ -17,7 +17,7 @@ use super::{Channel, Counts, Event, FRAME, Metrics, Opus, Plan, Quality, Wire};
 use crate::audio::dtmf::{self, Tones};
 use crate::audio::g711;
 use crate::audio::opus::Silence;
-use crate::base::{Codec, Key, LegId, Mint, Mono, Rate};
+use crate::base::{Codec, Key, LegId, Mint, Mono, Rate, Spare};
 use crate::rtp::dtmf::{Receiver, Sender, Step};
 use crate::rtp::packet::{self, HEADER, Header};
 use crate::rtp::rtcp::{self, Compound};
@@ -42,6 +42,8 @@ pub(super) struct Endpoint {
     /// Lost by sources before the present one.
     lost_before: u64,
     hearing: Hearing,
+    /// When the peer last changed its codec by itself.
+    changed_at: Option<Mono>,
     reports: Reports,
     /// RFC 3550 §6.3.7: who never sent anything says no BYE.
     introduced: bool,
@@ -78,6 +80,8 @@ struct Staged {
     clock: u64,
 }
 
+/// From one change of codec to the next.
+const CHANGE: Duration = Duration::from_secs(1);
 /// How often a peer that hears nothing is told that this is silence, and not the end.
 const NOISE: Duration = Duration::from_secs(1);
 /// Of that, in −dBov: a quiet office.
@@ -94,6 +98,8 @@ pub(super) struct Incoming {
     pub arrival: Arrival,
     /// The source is not the one before: what was gathered of that is void.
     pub anew: bool,
+    /// It is in another codec than what came before, and so is what goes out from now on.
+    pub recoded: bool,
 }
 
 /// What there is to hear in a tick.
@@ -131,6 +137,7 @@ impl Endpoint {
             counts: Counts::default(),
             lost_before: 0,
             hearing: Hearing::of(now, &plan),
+            changed_at: None,
             reports: Reports::new(now, cname, mint.u32()),
             introduced: false,
             noise_at: now + NOISE,
@@ -244,7 +251,9 @@ impl Endpoint {
             return None;
         }
         let payload_type = bytes.get(1)? & 0x7f;
-        let kind = if payload_type == self.plan.payload_type_in {
+        let is_sent = |spare: &Option<Spare>| spare.is_some_and(|spare| spare.received == payload_type);
+        let spare = self.plan.spares.iter().position(is_sent);
+        let kind = if payload_type == self.plan.payload_type_in || spare.is_some() {
             Kind::Audio
         } else if self.plan.events.is_some_and(|events| payload_type == events.received) {
             Kind::Event
@@ -259,6 +268,9 @@ impl Endpoint {
         let (header, payload) = packet::parse(bytes).ok()?;
         if self.transport.admit(now, Channel::Rtp, from) == Source::Stranger {
             return None;
+        }
+        if let Some(spare) = spare {
+            self.change_over(now, spare)?;
         }
         self.counts.received += 1;
         self.hearing = self.hearing.hear(now);
@@ -276,7 +288,25 @@ impl Endpoint {
         let arrival = reception.receive(header.sequence, header.timestamp, clock);
         self.late += u64::from(arrival == Arrival::Late);
         let anew = changed || arrival == Arrival::Restarted;
-        Some(Incoming { kind, header, payload, arrival, anew })
+        Some(Incoming { kind, header, payload, arrival, anew, recoded: spare.is_some() })
+    }
+
+    /// The peer sends a codec that it kept to itself so far. `None` if it changes too often: each
+    /// change is a decoder's and an encoder's making.
+    fn change_over(&mut self, now: Mono, spare: usize) -> Option<()> {
+        if self.changed_at.is_some_and(|at| now < at + CHANGE) {
+            return None;
+        }
+        self.changed_at = Some(now);
+        let plan = &mut self.plan;
+        let spare = plan.spares.get_mut(spare)?.as_mut()?;
+        std::mem::swap(&mut plan.codec, &mut spare.codec);
+        std::mem::swap(&mut plan.payload_type, &mut spare.sent);
+        std::mem::swap(&mut plan.payload_type_in, &mut spare.received);
+        tracing::debug!(leg = %self.leg, codec = self.plan.codec.name(), "the peer changed its codec");
+        self.mouth = None;
+        self.staged.length = 0;
+        Some(())
     }
 
     /// The keys a packet of events tells for the first time.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::crowd::Shard;
-use crate::base::{Codec, DtlsRole, Fingerprint, IceCredentials, MasterKey, Rate};
+use crate::base::{Codec, DtlsRole, Fingerprint, IceCredentials, MasterKey, Rate, Spares};
 
 /// A socket pair of a shard's stock (RTP, and RTCP one port above): its index there. Or the port that
 /// all ICE legs of a shard share, and then it says whose.
@@ -23,6 +23,8 @@ pub struct Plan {
     pub payload_type: u8,
     /// And of the audio we receive.
     pub payload_type_in: u8,
+    /// What the peer may send instead. From then on we send it, too.
+    pub spares: Spares,
     /// Telephone events (RFC 4733), if agreed.
     pub events: Option<Events>,
     /// The payload type of comfort noise (RFC 3389), if agreed.

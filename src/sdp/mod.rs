@@ -19,7 +19,7 @@ mod negotiator;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::base::{Codec, DtlsRole, Fingerprint, IceCredentials, MasterKey, Rate};
+use crate::base::{Codec, DtlsRole, Fingerprint, IceCredentials, MasterKey, Rate, Spares};
 
 pub use negotiator::{Negotiator, asks_for_ice};
 
@@ -131,6 +131,8 @@ pub struct Agreed {
     /// The payload type under which the peer sends `codec` to us. Differs from `payload_type` only
     /// where a peer answered our offer with a number of its own (RFC 3264 §6.1).
     pub payload_type_in: u8,
+    /// What else the peer's answer to our offer let stand.
+    pub spares: Spares,
     /// Telephone events (RFC 4733), if both know them.
     pub events: Option<Events>,
     /// The payload type of comfort noise (RFC 3389), if both know it; only with G.711.

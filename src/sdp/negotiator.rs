@@ -14,7 +14,7 @@ use super::{
     Agreed, Demand, Direction, Events, Keys, Local, Metrics, Offering, Path, Preference, Reach, Refusal,
     Rtcp, Secrets, Web,
 };
-use crate::base::{Codec, DtlsRole, IceCredentials, Suite};
+use crate::base::{Codec, DtlsRole, IceCredentials, Spare, Suite};
 
 /// One dialog's side of offer/answer.
 #[derive(Debug)]
@@ -196,6 +196,8 @@ impl Negotiator {
             codec: sound.codec,
             payload_type: sound.payload_type,
             payload_type_in: sound.payload_type,
+            // We answer with one codec.
+            spares: [None; 2],
             events: sound.events.map(|(clock, number)| Events {
                 payload_type: number,
                 payload_type_in: number,
@@ -297,6 +299,13 @@ impl Negotiator {
         let sound =
             pick(&stream, |encoding| known().find(|codec| encoding.is(*codec))).ok_or(Refusal::Codec)?;
         let number_in = |(codec, number): &(Codec, u8)| (*codec == sound.codec).then_some(*number);
+        let spare = |(codec, received): &(Codec, u8)| {
+            let other = *codec != sound.codec && codec.clock() == sound.codec.clock();
+            let sent = stream.encodings().find(|encoding| other && encoding.is(*codec))?.payload_type;
+            Some(Spare { codec: *codec, sent, received: *received })
+        };
+        let mut found = offered.codecs.iter().filter_map(spare);
+        let spares = [(); 2].map(|()| found.next());
         let events = sound.events.and_then(|(clock, number)| {
             let (_, number_in) = offered.events.iter().find(|(offered, _)| *offered == clock)?;
             let also = |other: u32| stream.encodings().any(|encoding| encoding.is_events_at(other));
@@ -308,6 +317,7 @@ impl Negotiator {
             codec: sound.codec,
             payload_type: sound.payload_type,
             payload_type_in: offered.codecs.iter().find_map(number_in).unwrap_or(sound.payload_type),
+            spares,
             events,
             comfort_noise: sound.comfort_noise,
             opus: (sound.codec == Codec::Opus).then(|| stream.opus(sound.payload_type)),
@@ -850,7 +860,11 @@ mod tests {
                     (out, into) if out == into => out.to_string(),
                     (out, into) => format!("{out}/{into}"),
                 };
-                let mut told = format!("{} as {number}, {events}, ", a.codec.name());
+                let mut told = format!("{} as {number}, ", a.codec.name());
+                for Spare { codec, sent, received } in a.spares.into_iter().flatten() {
+                    told += &format!("spare {} {sent}/{received}, ", codec.name());
+                }
+                told += &format!("{events}, ");
                 if let Some(number) = a.comfort_noise {
                     told += &format!("noise {number}, ");
                 }
@@ -1063,7 +1077,7 @@ mod tests {
             a=ptime:40\na=rtcp:4009\n";
         assert_eq!(
             tell(ours.accept(answer.as_bytes())),
-            "PCMU as 0, events 101/101, 40 ms, sendrecv to 192.0.2.1:4000 and 192.0.2.1:4009"
+            "PCMU as 0, spare PCMA 8/8, events 101/101, 40 ms, sendrecv to 192.0.2.1:4000 and 192.0.2.1:4009"
         );
     }
 

@@ -535,6 +535,7 @@ mod tests {
             codec: Codec::Pcmu,
             payload_type: 0,
             payload_type_in: 0,
+            spares: [None; 2],
             events: Some(Events { sent: 101, received: 101, clock: 8000, aside: None }),
             noise: None,
             opus: None,

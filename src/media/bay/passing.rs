@@ -25,7 +25,7 @@ impl Bay {
         buffer: &mut [u8],
         wire: &mut impl Wire,
     ) {
-        let Incoming { kind, header, payload, arrival, anew } = incoming;
+        let Incoming { kind, header, payload, arrival, anew, .. } = incoming;
         if matches!(kind, Kind::Event | Kind::EventAside) {
             self.rouse(now);
             // However late or doubled: the receiver knows each key by itself.

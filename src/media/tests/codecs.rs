@@ -3,6 +3,7 @@
 use super::phone::{Phone, assert_contiguous, span};
 use super::sound::{decibels, delay, likeness, peak_at, phrase, samples, tone};
 use super::*;
+use crate::base::Spare;
 use crate::rtp::rtcp::{Block, Compound};
 
 /// The bay with two phones that talk to each other.
@@ -331,4 +332,61 @@ fn spare_copies_go_to_who_can_use_them_while_it_loses_packets() {
     assert!(spare_copies(Copies::Used, Some(26)) > 10);
     // The packet after the report still holds the copy of one before.
     assert!(spare_copies(Copies::Used, Some(0)) <= 1);
+}
+
+/// Leg 1 agreed on µ-law and hears leg 2 (A-law); A-law and G.722 are let stand beside it.
+fn with_spares() -> (Room, Phone, Phone) {
+    let mut room = Room::new(&[(2, Codec::Pcma)]);
+    let spares =
+        [(Codec::Pcma, 8), (Codec::G722, 9)].map(|(codec, sent)| Some(Spare { codec, sent, received: sent }));
+    room.open(1, Plan { spares, ..plan(1, Codec::Pcmu) });
+    room.connect(1, 2);
+    (room, Phone::new(1, Codec::Pcmu), Phone::new(2, Codec::Pcma))
+}
+
+#[test]
+fn a_peer_that_changes_to_another_codec_of_its_answer_is_heard_on_and_hears_that() {
+    let (mut room, mut one, mut two) = with_spares();
+    for codec in [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Pcmu] {
+        if one.codec != codec {
+            one.recode(codec);
+        }
+        for _ in 0..60 {
+            one.say(&mut room, &tone(one.rate(), 700.0, 6000.0, 20));
+            two.say(&mut room, &tone(Rate::Narrow, 1100.0, 6000.0, 20));
+            room.run(20);
+        }
+        let heard = two.heard(&mut room);
+        assert!((58..=60).contains(&heard.len()), "{codec:?}: {}", heard.len());
+        let sound = two.decode(&heard);
+        assert!(peak_at(Rate::Narrow, 700.0, &sound[2000..8000]) > 3500.0, "{codec:?}");
+        let heard = one.heard(&mut room);
+        let changed = heard.iter().position(|h| h.header.payload_type == codec.payload_type());
+        assert!(changed.is_some_and(|n| n <= 1), "{codec:?}: {changed:?}");
+        assert!(heard.iter().skip(2).all(|h| h.header.payload_type == codec.payload_type()), "{codec:?}");
+        let sound = one.decode(&heard);
+        let part = sound::samples(one.rate(), 400)..sound::samples(one.rate(), 1000);
+        assert!(peak_at(one.rate(), 1100.0, &sound[part]) > 3500.0, "{codec:?}");
+        // Where both ends have one law or two, nothing is decoded.
+        let decoders = if codec == Codec::G722 { 2 } else { 0 };
+        assert_eq!(room.bay.load().decoders, decoders, "{codec:?}");
+    }
+    assert_eq!(room.counts(1).dropped, 0);
+}
+
+#[test]
+fn a_codec_that_changes_with_every_packet_and_one_of_no_answer_are_not_followed() {
+    let (mut room, mut one, mut two) = with_spares();
+    for n in 0..50 {
+        one.recode([Codec::Pcmu, Codec::Pcma][n % 2]);
+        one.say(&mut room, &tone(Rate::Narrow, 700.0, 6000.0, 20));
+        room.run(20);
+    }
+    // Within the second one change was followed.
+    assert_eq!(room.counts(1).dropped, 24);
+    assert_eq!(two.heard(&mut room).len(), 26);
+    one.next.payload_type = 18;
+    let bytes = one.payload(&[0; 20], 160);
+    one.send(&mut room, &bytes);
+    assert_eq!(room.counts(1).dropped, 25);
 }

@@ -172,6 +172,7 @@ fn plan(n: u64, codec: Codec) -> Plan {
         codec,
         payload_type: codec.payload_type(),
         payload_type_in: codec.payload_type(),
+        spares: [None; 2],
         events: events(codec, PAYLOAD_OF_EVENTS),
         noise: None,
         opus: (codec == Codec::Opus).then_some(Opus {
