@@ -4,6 +4,7 @@ use super::phone::Phone;
 use super::*;
 use crate::base::{DtlsRole, Fingerprint, MasterKey, Suite};
 use crate::media::dtls::{self, Handshake};
+use crate::rtp::srtp::{Protector, Refusal, Unprotector};
 
 /// How a leg is protected.
 #[derive(Clone, Copy, Debug)]
@@ -341,24 +342,84 @@ fn new_keys_replace_the_old_and_the_same_ones_forget_nothing() {
     assert_eq!((other.heard(&mut room).len(), phone.heard(&mut room).len()), (1, 1));
 }
 
+/// Once our sequence wrapped, its rollover counter is not what a stream begins with.
+fn let_ours_wrap(room: &mut Room, phone: &mut Phone, other: &mut Phone) {
+    let mut sequences = 0..=0;
+    while sequences.start() <= sequences.end() {
+        other.say(room, &[1000; 160]);
+        let heard = phone.heard(room);
+        sequences = *sequences.end()..=heard[0].header.sequence;
+        room.run(20);
+    }
+}
+
+/// Where a phone may be after a re-INVITE: where it was, or elsewhere.
+fn places() -> [SocketAddr; 2] {
+    [peer(1), SocketAddr::from(([203, 0, 113, 77], 7000))]
+}
+
+/// RFC 3711 §3.3.1 bids it keep its round; not every peer does.
+#[test]
+fn a_phone_that_talked_past_a_wrap_is_heard_under_its_new_key_in_its_round_and_in_the_first() {
+    let kept: fn(&mut Protector, &MasterKey) = |protector, key| protector.rekey(key);
+    let restarted: fn(&mut Protector, &MasterKey) = |protector, key| *protector = Protector::new(key);
+    for (suite, renew) in Suite::ALL.into_iter().flat_map(|suite| [(suite, kept), (suite, restarted)]) {
+        for at in places() {
+            let (mut room, [mut phone, mut other]) = guarded(Guard::Sdes(suite), Guard::None);
+            phone.next.sequence = 0xfffe;
+            (0..4).for_each(|_| phone.say(&mut room, &[1000; 160]));
+            assert_eq!(other.heard(&mut room).len(), 4);
+            let Keys::Sdes { ours, .. } = sdes(suite, 10) else { unreachable!() };
+            let renewed = master(suite, 99);
+            let keys = Keys::Sdes { ours, theirs: renewed.clone() };
+            room.amend(1, Plan { keys, path: symmetric(at), ..plan(1, Codec::Pcmu) });
+            phone.at = at;
+            renew(&mut phone.srtp.as_mut().unwrap().protector, &renewed);
+            let forged: Vec<_> = (0..100).map(|n| [&phone.next.to_bytes()[..], &[n; 176]].concat()).collect();
+            assert_eq!(room.flood(phone.socket, phone.at, &forged), (0, 0));
+            for _ in 0..3 {
+                let packet = phone.packet(&[1000; 160]);
+                // The second is a replay.
+                phone.send(&mut room, &packet);
+                phone.send(&mut room, &packet);
+            }
+            assert_eq!(other.heard(&mut room).len(), 3, "{suite:?}");
+            assert_eq!(room.counts(1).dropped, 100 + 3, "{suite:?}");
+        }
+    }
+}
+
+#[test]
+fn another_key_of_ours_goes_on_in_the_round_that_we_are_in_wherever_the_peer_is() {
+    let (mut room, [mut phone, mut other]) = guarded(Guard::Sdes(Suite::ALL[0]), Guard::None);
+    let_ours_wrap(&mut room, &mut phone, &mut other);
+    let Keys::Sdes { theirs, .. } = sdes(Suite::ALL[0], 10) else { unreachable!() };
+    for (suite, at) in [Suite::ALL[1], Suite::ALL[2]].into_iter().zip(places()) {
+        let ours = master(suite, 77);
+        let keys = Keys::Sdes { ours: ours.clone(), theirs: theirs.clone() };
+        room.amend(1, Plan { keys, path: symmetric(at), ..plan(1, Codec::Pcmu) });
+        phone.at = at;
+        phone.srtp.as_mut().unwrap().unprotector.rekey(&ours);
+        other.say(&mut room, &[1000; 160]);
+        let [datagram] = &room.sent(|datagram| datagram.to == at)[..] else { panic!("one went out") };
+        let mut bytes = datagram.bytes.clone();
+        assert_eq!(Unprotector::new(&ours).unprotect(&mut bytes), Err(Refusal::Forged), "{suite:?}");
+        phone.take(datagram.clone());
+        assert_eq!(phone.heard(&mut room).len(), 1, "{suite:?}");
+    }
+}
+
 #[test]
 fn a_peer_that_changes_only_its_own_key_goes_on_opening_what_we_send() {
     let suite = Suite::AesCm128HmacSha1_80;
     let (mut room, [mut phone, mut other]) = guarded(Guard::Sdes(suite), Guard::None);
-    // Once our sequence wrapped, its rollover counter is not what a key begins with.
-    let mut sequences = 0..=0;
-    while sequences.start() <= sequences.end() {
-        other.say(&mut room, &[1000; 160]);
-        let heard = phone.heard(&mut room);
-        sequences = *sequences.end()..=heard[0].header.sequence;
-        room.run(20);
-    }
+    let_ours_wrap(&mut room, &mut phone, &mut other);
     let Keys::Sdes { ours, theirs } = sdes(suite, 10) else { unreachable!() };
     let renewed = master(suite, 99);
     assert_ne!(theirs, renewed);
     let keys = Keys::Sdes { ours: ours.clone(), theirs: renewed.clone() };
     room.amend(1, Plan { keys, ..plan(1, Codec::Pcmu) });
-    phone.srtp.as_mut().unwrap().protector = crate::rtp::srtp::Protector::new(&renewed);
+    phone.srtp.as_mut().unwrap().protector.rekey(&renewed);
     for _ in 0..3 {
         phone.say(&mut room, &[1000; 160]);
         other.say(&mut room, &[1000; 160]);

@@ -114,15 +114,16 @@ impl Transport {
         self.rtcp = plan.rtcp;
         match (&mut self.lock, &plan.keys) {
             (Lock::Sdes { ours, theirs, srtp }, Keys::Sdes { ours: new_ours, theirs: new_theirs }) => {
-                // Most who offer a new key leave ours as it is. A key that stays keeps its counters:
-                // begun anew, they would spend its keystream twice (RFC 3711 §9.1).
+                // Most who offer a new key leave ours as it is. Our counters never begin anew, wherever
+                // the peer is now: by RFC 4568 §7.1.4 only those of an end that moved do, and a key of
+                // ours comes back with its suite, when its keystream is spent (RFC 3711 §9.1).
                 if ours != new_ours {
                     *ours = new_ours.clone();
-                    srtp.protector = Protector::new(ours);
+                    srtp.protector.rekey(ours);
                 }
                 if theirs != new_theirs {
                     *theirs = new_theirs.clone();
-                    srtp.unprotector = Unprotector::new(theirs);
+                    srtp.unprotector.rekey(theirs);
                 }
             }
             (lock, keys) if !lock.is_for(keys) => {

@@ -18,6 +18,8 @@ mod sources;
 mod tests;
 mod transform;
 
+use std::ops::Range;
+
 use sources::Sources;
 use transform::{Flow, Place, Transform};
 
@@ -28,14 +30,17 @@ use crate::base::MasterKey;
 /// tag of 16 and an index of 4.
 pub const OVERHEAD: usize = 20;
 
+/// No packet of audio is longer.
+const LONGEST: usize = 2048;
+
 /// RFC 3711 §9.2: so many packets one key may protect.
 const LAST_RTP: u64 = (1 << 48) - 1;
 const LAST_RTCP: u32 = (1 << 31) - 1;
 
-/// Protects what we send with one master key.
+/// Protects what we send, with one master key at a time.
 ///
-/// It lasts as long as its key. To begin anew with the old key would encrypt two packets with one
-/// keystream, which gives both away.
+/// It lasts as long as its streams. To begin anew with a key that was used would encrypt two packets
+/// with one keystream, which gives both away (RFC 3711 §9.1).
 #[derive(Debug)]
 pub struct Protector {
     rtp: Transform,
@@ -44,10 +49,10 @@ pub struct Protector {
     next_rtcp: u32,
 }
 
-/// Believes what the peer sends with one master key, or refuses it.
+/// Believes what the peer sends with its present master key, or refuses it.
 ///
-/// It lasts as long as its key: to begin anew with the old key would forget what was replayed, and
-/// the rollover counter.
+/// It lasts as long as the peer's streams: to begin anew with the old key would forget what was
+/// replayed, and with any key the rollover counters.
 #[derive(Debug)]
 pub struct Unprotector {
     rtp: Transform,
@@ -76,6 +81,12 @@ impl Protector {
             sources: Sources::default(),
             next_rtcp: 0,
         }
+    }
+
+    /// Protects with another key from now on. No counter is reset, neither the rollover counters
+    /// (RFC 3711 §3.3.1) nor the index of SRTCP (§3.4): a key that comes back repeats no keystream.
+    pub fn rekey(&mut self, master: &MasterKey) {
+        (self.rtp, self.rtcp) = (Transform::new(master, Flow::Rtp), Transform::new(master, Flow::Rtcp));
     }
 
     /// Protects the first `length` octets of `packet`, an RTP packet, and returns how many octets
@@ -124,22 +135,56 @@ impl Unprotector {
         }
     }
 
+    /// Believes another key from now on, and the old one no more. What was replayed is watched anew;
+    /// each source is expected to keep its rollover counter (RFC 3711 §3.3.1).
+    pub fn rekey(&mut self, master: &MasterKey) {
+        (self.rtp, self.rtcp) = (Transform::new(master, Flow::Rtp), Transform::new(master, Flow::Rtcp));
+        self.rtp_sources.expect_anew();
+        // SRTCP says its index: nothing has to be guessed from the old ones.
+        self.rtcp_sources = Sources::default();
+    }
+
     /// Turns a whole SRTP packet into RTP and returns how many octets it has then.
     ///
     /// A source is taken to begin with rollover counter 0: RFC 3711 §3.3.1 has no other way for
-    /// one who comes late. A few sources are remembered, by what they sent last; only an authentic
-    /// packet makes one forgotten, whose old packets could then be replayed.
+    /// one who comes late. Its first packet under a new key may be of the round that it was in or of
+    /// round 0: not every peer keeps the counter, as it must. A few sources are remembered, by what
+    /// they sent last; only an authentic packet makes one forgotten, whose old packets could then be
+    /// replayed.
     pub fn unprotect(&mut self, packet: &mut [u8]) -> Result<usize, Refusal> {
         let clear = packet::payload_start(packet).map_err(|packet::Malformed| Refusal::Malformed)?;
         let (ssrc, sequence) = rtp_origin(packet)?;
         let length = without(packet, self.rtp.tag_length(), clear)?;
         // A number from before the beginning is one far ahead in the first round.
         let index = self.rtp_sources.index(ssrc, sequence).unwrap_or(sequence.into());
+        let restarted = self.rtp_sources.restarted(ssrc, sequence).filter(|restarted| *restarted != index);
         // RFC 3711 §3.3 looks for replays first, to save work. The other way round a forgery is
         // never called a replay, and the peer's network never blamed for a stranger.
-        self.rtp.open_rtp(packet, clear..length, Place { ssrc, index })?;
+        let index = match restarted {
+            Some(restarted) => self.open_either(packet, clear..length, ssrc, [index, restarted])?,
+            None => self.rtp.open_rtp(packet, clear..length, Place { ssrc, index }).map(|()| index)?,
+        };
         self.rtp_sources.admit(ssrc, index)?;
         Ok(length)
+    }
+
+    /// Which of the two indexes the packet is authentic under.
+    fn open_either(
+        &self,
+        packet: &mut [u8],
+        payload: Range<usize>,
+        ssrc: u32,
+        [index, other]: [u64; 2],
+    ) -> Result<u64, Refusal> {
+        // AES-GCM leaves nothing of what it refuses.
+        let mut copy = [0; LONGEST];
+        let copy = copy.get_mut(..packet.len()).ok_or(Refusal::Malformed)?;
+        copy.copy_from_slice(packet);
+        if self.rtp.open_rtp(packet, payload.clone(), Place { ssrc, index }).is_ok() {
+            return Ok(index);
+        }
+        packet.copy_from_slice(copy);
+        self.rtp.open_rtp(packet, payload, Place { ssrc, index: other }).map(|()| other)
     }
 
     /// Turns a whole SRTCP packet into RTCP and returns how many octets it has then. What the peer

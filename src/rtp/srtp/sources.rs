@@ -25,7 +25,8 @@ pub struct Sources {
 struct Source {
     ssrc: u32,
     highest: u64,
-    /// Bit n: the packet `highest - n` was seen.
+    /// Bit n: the packet `highest - n` was seen. None was under the present key if all are 0: `highest`
+    /// is then of the key before.
     seen: u128,
 }
 
@@ -40,14 +41,23 @@ impl Sources {
         source.highest.checked_add_signed(ahead.into())
     }
 
+    /// The index in round 0, for a source of which nothing was seen since [`Sources::expect_anew`].
+    pub fn restarted(&self, ssrc: u32, sequence: u16) -> Option<u64> {
+        let is_it = |source: &&Source| source.ssrc == ssrc && source.is_expected();
+        self.known.iter().flatten().find(is_it).map(|_| sequence.into())
+    }
+
+    /// Forgets what was seen, but not where each source is.
+    pub fn expect_anew(&mut self) {
+        self.known.iter_mut().flatten().for_each(|source| source.seen = 0);
+    }
+
     /// Notes the packet, unless it was seen or is too old to tell.
     pub fn admit(&mut self, ssrc: u32, index: u64) -> Result<(), Refusal> {
         let is_it = |source: &Option<Source>| source.is_some_and(|source| source.ssrc == ssrc);
         let at = self.known.iter().position(is_it);
-        let mut source = match at {
-            Some(at) => self.known[at].expect("it was found there"),
-            None => Source { ssrc, highest: index, seen: 0 },
-        };
+        let known = at.and_then(|at| self.known[at]).filter(|source| !source.is_expected());
+        let mut source = known.unwrap_or(Source { ssrc, highest: index, seen: 0 });
         source.admit(index)?;
         self.known[..=at.unwrap_or(SOURCES - 1)].rotate_right(1);
         self.known[0] = Some(source);
@@ -56,6 +66,10 @@ impl Sources {
 }
 
 impl Source {
+    const fn is_expected(&self) -> bool {
+        self.seen == 0
+    }
+
     fn admit(&mut self, index: u64) -> Result<(), Refusal> {
         let ahead = index.saturating_sub(self.highest);
         if ahead > 0 {

@@ -21,8 +21,13 @@ pub fn hex(text: &str) -> Vec<u8> {
 }
 
 fn master(suite: Suite) -> MasterKey {
+    masked(suite, 3)
+}
+
+/// Another key for each mask.
+fn masked(suite: Suite, mask: u8) -> MasterKey {
     let octets: Vec<_> =
-        (0..(suite.key_length() + suite.salt_length()) as u8).map(|n| n.wrapping_mul(7) ^ 3).collect();
+        (0..(suite.key_length() + suite.salt_length()) as u8).map(|n| n.wrapping_mul(7) ^ mask).collect();
     MasterKey::new(suite, &octets).unwrap()
 }
 
@@ -248,6 +253,109 @@ fn no_keystream_is_used_twice() {
     assert_eq!(protect(&mut ours, &rtp(SSRC, 1_000 - WINDOW as u16)), None);
     // Before the beginning there is no round.
     assert_eq!(protect(&mut ours, &rtp(SSRC, 50_000)), None);
+}
+
+/// Two ends that have wrapped, between their first key and another.
+fn wrapped(suite: Suite) -> (Protector, Unprotector) {
+    let (mut ours, mut theirs) = ends(suite);
+    for sequence in [0xffff, 0, 1] {
+        unprotect(&mut theirs, &protect(&mut ours, &rtp(SSRC, sequence)).unwrap()).unwrap();
+    }
+    unprotect_rtcp(&mut theirs, &protect_rtcp(&mut ours, &rtcp(SSRC)).unwrap()).unwrap();
+    (ours, theirs)
+}
+
+#[test]
+fn a_source_goes_on_in_its_round_under_a_new_key_and_each_packet_counts_once() {
+    for (before, after) in Suite::ALL.into_iter().zip(Suite::ALL.into_iter().cycle().skip(1)) {
+        let (mut ours, mut theirs) = wrapped(before);
+        let old = protect(&mut ours, &rtp(SSRC, 2)).unwrap();
+        ours.rekey(&masked(after, 99));
+        theirs.rekey(&masked(after, 99));
+        assert!(unprotect(&mut theirs, &old).is_err());
+        let [next, late] = [4, 3].map(|sequence| protect(&mut ours, &rtp(SSRC, sequence)).unwrap());
+        assert_eq!(unprotect(&mut theirs, &next), Ok(rtp(SSRC, 4)), "{after:?}");
+        assert_eq!(theirs.rtp_sources.index(SSRC, 4), Some(0x1_0004));
+        assert_eq!(unprotect(&mut theirs, &next), Err(Refusal::Replayed));
+        assert_eq!(unprotect(&mut theirs, &late), Ok(rtp(SSRC, 3)), "{after:?}");
+        let control = protect_rtcp(&mut ours, &rtcp(SSRC)).unwrap();
+        assert_eq!(unprotect_rtcp(&mut theirs, &control), Ok(rtcp(SSRC)), "{after:?}");
+        assert_eq!(unprotect_rtcp(&mut theirs, &control), Err(Refusal::Replayed));
+    }
+}
+
+#[test]
+fn a_source_that_begins_with_round_0_under_a_new_key_is_believed_too() {
+    for suite in Suite::ALL {
+        let (_, mut theirs) = wrapped(suite);
+        let mut ours = Protector::new(&masked(suite, 99));
+        theirs.rekey(&masked(suite, 99));
+        let mut kept = wrapped(suite).0;
+        kept.rekey(&masked(suite, 99));
+        for sequence in [2, 3, 4] {
+            let packet = protect(&mut ours, &rtp(SSRC, sequence)).unwrap();
+            assert_eq!(unprotect(&mut theirs, &packet), Ok(rtp(SSRC, sequence)), "{suite:?}");
+            assert_eq!(unprotect(&mut theirs, &packet), Err(Refusal::Replayed), "{suite:?}");
+        }
+        // From its first packet on there is one round again.
+        let elsewhere = protect(&mut kept, &rtp(SSRC, 5)).unwrap();
+        assert_eq!(unprotect(&mut theirs, &elsewhere), Err(Refusal::Forged), "{suite:?}");
+        // SRTCP may count from 0 again as well.
+        let control = protect_rtcp(&mut ours, &rtcp(SSRC)).unwrap();
+        assert_eq!(unprotect_rtcp(&mut theirs, &control), Ok(rtcp(SSRC)), "{suite:?}");
+    }
+}
+
+#[test]
+fn a_source_that_kept_its_round_is_believed_in_no_other() {
+    for suite in Suite::ALL {
+        let (mut ours, mut theirs) = wrapped(suite);
+        ours.rekey(&masked(suite, 99));
+        theirs.rekey(&masked(suite, 99));
+        unprotect(&mut theirs, &protect(&mut ours, &rtp(SSRC, 2)).unwrap()).unwrap();
+        let restarted = protect(&mut Protector::new(&masked(suite, 99)), &rtp(SSRC, 3)).unwrap();
+        assert_eq!(unprotect(&mut theirs, &restarted), Err(Refusal::Forged), "{suite:?}");
+    }
+}
+
+#[test]
+fn what_is_forged_under_a_new_key_changes_nothing() {
+    for suite in Suite::ALL {
+        let (mut ours, mut theirs) = wrapped(suite);
+        ours.rekey(&masked(suite, 99));
+        theirs.rekey(&masked(suite, 99));
+        let before = theirs.rtp_sources.clone();
+        let genuine = protect(&mut ours, &rtp(SSRC, 2)).unwrap();
+        for bit in 0..genuine.len() * 8 {
+            let mut forged = genuine.clone();
+            forged[bit / 8] ^= 1 << (bit % 8);
+            assert!(unprotect(&mut theirs, &forged).is_err(), "{suite:?} {bit}");
+        }
+        assert!(unprotect(&mut theirs, &[rtp(SSRC, 2), vec![9; LONGEST]].concat()).is_err());
+        assert_eq!(theirs.rtp_sources, before);
+        assert_eq!(unprotect(&mut theirs, &genuine), Ok(rtp(SSRC, 2)), "{suite:?}");
+    }
+}
+
+#[test]
+fn a_key_that_comes_back_repeats_no_keystream() {
+    for suite in Suite::ALL {
+        let mut ours = Protector::new(&master(suite));
+        let (mut texts, mut controls) = (HashSet::new(), HashSet::new());
+        for n in 0..16u32 {
+            match n {
+                5 => ours.rekey(&masked(suite, 99)),
+                7 => ours.rekey(&master(suite)),
+                _ => {}
+            }
+            // Four to the round, and the same text each time: its cipher tells the keystream.
+            let plain = rtp(SSRC, (n * 0x4000) as u16);
+            let packet = protect(&mut ours, &plain).expect("it is new");
+            assert!(texts.insert(packet[12..plain.len()].to_vec()), "{suite:?} {n}");
+            let control = protect_rtcp(&mut ours, &rtcp(SSRC)).expect("it is new");
+            assert!(controls.insert(control[8..rtcp(SSRC).len()].to_vec()), "{suite:?} {n}");
+        }
+    }
 }
 
 #[test]
