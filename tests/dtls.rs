@@ -140,8 +140,12 @@ impl Line {
             let now = Mono::ZERO + self.start.elapsed();
             match received {
                 Ok((length, from)) => {
+                    let datagram = &datagram[..length];
                     self.peer = Some(from);
-                    self.handshake.receive(now, &datagram[..length]);
+                    if self.handshake.progress() == 0 {
+                        assert_eq!(self.handshake.hello_in(datagram), Some(0), "its first word is its hello");
+                    }
+                    self.handshake.receive(now, datagram);
                 }
                 Err(_) => self.handshake.handle_timeout(now),
             }

@@ -64,7 +64,7 @@ pub struct Certificate(Arc<Prepared>);
 ///
 /// Drain `poll_transmit` and `poll_event` after every call that changes it. Datagrams are those that
 /// RFC 7983 tells from RTP by a first octet of 20 to 63. Who may be the peer is for the owner to say:
-/// see [`is_first_hello`] and [`has_plain_alert`].
+/// see [`Handshake::hello_in`], [`is_first_hello`] and [`has_plain_alert`].
 pub struct Handshake {
     certificate: Certificate,
     role: DtlsRole,
@@ -183,6 +183,25 @@ impl Handshake {
             State::Shaking(shaking) => shaking.inbound.next,
             State::Settled(_) | State::Over => u16::MAX,
         }
+    }
+
+    /// The number of a hello in there that is whole and that this end could answer.
+    ///
+    /// A peer that is not known yet needs to say no more than that. Whatever else a stranger may say
+    /// would spend what a handshake has to spend but once: its time, the records it bears with, the one
+    /// message being joined.
+    pub fn hello_in(&self, datagram: &[u8]) -> Option<u16> {
+        let State::Shaking(_) = self.state else { return None };
+        let is_answerable = |fragment: &Fragment<'_>| {
+            fragment.body.len() == fragment.length
+                && match (self.role, fragment.kind) {
+                    (DtlsRole::Passive, CLIENT_HELLO) => chosen_suite(fragment.body).is_some(),
+                    (DtlsRole::Active, SERVER_HELLO) => is_server_hello(fragment.body),
+                    (DtlsRole::Active, HELLO_VERIFY_REQUEST) => is_verify_request(fragment.body),
+                    _ => false,
+                }
+        };
+        plain_fragments(datagram).find(is_answerable).map(|fragment| fragment.number)
     }
 
     pub fn handle_timeout(&mut self, now: Mono) {
@@ -714,6 +733,8 @@ const HANDSHAKE_FAILURE: u8 = 40;
 // RFC 6347 §4.2.2, RFC 5246 §7.4.
 const FRAGMENT_HEADER: usize = 12;
 const CLIENT_HELLO: u8 = 1;
+const SERVER_HELLO: u8 = 2;
+const HELLO_VERIFY_REQUEST: u8 = 3;
 // RFC 5764 §4.1.1.
 const USE_SRTP: u16 = 14;
 
@@ -735,9 +756,7 @@ struct Fragment<'a> {
 
 /// Whether a peer's first word of all is in there, with which it begins an association anew.
 pub fn is_first_hello(datagram: &[u8]) -> bool {
-    let plain = records(datagram).filter(|record| (record.kind, record.epoch) == (HANDSHAKE, 0));
-    plain
-        .flat_map(|record| fragments(record.body))
+    plain_fragments(datagram)
         .any(|fragment| (fragment.kind, fragment.number, fragment.offset) == (CLIENT_HELLO, 0, 0))
 }
 
@@ -759,6 +778,12 @@ fn records(datagram: &[u8]) -> impl Iterator<Item = Record<'_>> {
         let whole = start.get(..RECORD_HEADER + body.len())?;
         Some(Record { kind: kind as u8, epoch: epoch as u16, body, whole })
     })
+}
+
+/// Of handshake messages that anybody could have written.
+fn plain_fragments(datagram: &[u8]) -> impl Iterator<Item = Fragment<'_>> {
+    let plain = records(datagram).filter(|record| (record.kind, record.epoch) == (HANDSHAKE, 0));
+    plain.flat_map(|record| fragments(record.body))
 }
 
 /// Up to the first that is not whole.
@@ -794,6 +819,20 @@ fn chosen_suite(hello: &[u8]) -> Option<Suite> {
             return Suite::ALL.into_iter().find(offers);
         }
     }
+}
+
+/// RFC 5246 §7.4.1.3: the version and the random, session id, cipher suite and compression method,
+/// and extensions, without which no SRTP is agreed.
+fn is_server_hello(body: &[u8]) -> bool {
+    let mut body = Reader(body);
+    let is_begun = body.take(2 + 32).is_some() && body.vector(1).is_some();
+    is_begun && body.take(2 + 1).is_some() && body.vector(2).is_some() && body.0.is_empty()
+}
+
+/// RFC 6347 §4.2.1: the version and a cookie.
+fn is_verify_request(body: &[u8]) -> bool {
+    let mut body = Reader(body);
+    body.take(2).is_some() && body.vector(1).is_some() && body.0.is_empty()
 }
 
 /// Big-endian numbers and vectors (RFC 5246 §4).

@@ -73,14 +73,102 @@ fn a_stranger_that_says_nothing_to_the_point_draws_no_flight() {
     }
 }
 
+/// A whole record of DTLS 1.2.
+fn record(kind: u8, epoch: u8, body: &[u8]) -> Vec<u8> {
+    [&[kind, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 0], &(body.len() as u16).to_be_bytes()[..], body].concat()
+}
+
+/// The beginning of a handshake message of this kind and number, `length` octets long.
+fn message(kind: u8, number: u8, length: u8, body: &[u8]) -> Vec<u8> {
+    let fragment = [&[kind, 0, 0, length, 0, number, 0, 0, 0, 0, 0, body.len() as u8], body].concat();
+    record(22, 0, &fragment)
+}
+
+/// Whole records that nobody needs a key to write: hundreds, and none that a handshake has a use for.
+fn noise() -> Vec<Vec<u8>> {
+    let many = |record: Vec<u8>| vec![record.repeat(50); 6];
+    let mut noise = many(record(22, 0, &[]));
+    // ChangeCipherSpec, and what pretends to be encrypted.
+    noise.extend([record(20, 0, &[1]), record(22, 1, &[7; 2]), record(21, 1, &[7; 2])].map(many).concat());
+    // A hello of either end and a cookie: the beginning of one, and whole but of nothing.
+    noise.extend([1, 2, 3].map(|kind| message(kind, 0, 200, &[0xfe, 0xfd, 0])));
+    noise.extend([1, 2, 3].map(|kind| message(kind, 0, 2, &[0xfe, 0xfd])));
+    // A certificate and a cookie before their time.
+    noise.push(message(11, 0, 3, &[0, 0, 0]));
+    noise.extend(many(message(3, 9, 3, &[0xfe, 0xfd, 0])));
+    noise
+}
+
+/// What was told of keys.
+fn told(room: &mut Room) -> Vec<Event> {
+    room.events().into_iter().filter(|event| !matches!(event, Event::Silent { .. })).collect()
+}
+
+fn behind_nat() -> SocketAddr {
+    SocketAddr::from(([203, 0, 113, 9], 61_000))
+}
+
+#[test]
+fn noise_of_a_strangers_costs_a_handshake_neither_time_nor_patience_wherever_the_peer_is() {
+    for (role, at) in ROLES.into_iter().flat_map(|role| [(role, peer(1)), (role, behind_nat())]) {
+        let (mut room, mut phone, mut other) = about_to_shake(role);
+        // Our first flight goes to where signalling said, and reaches it behind its NAT.
+        room.sent(|_| true).into_iter().for_each(|datagram| phone.take(datagram));
+        phone.at = at;
+        assert_eq!(room.flood(phone.socket, stranger(), &noise()), (0, 0), "{role:?}");
+        // A passive end waits without end; an active one has spoken, and has 30 s.
+        room.run(if role == DtlsRole::Passive { 40_000 } else { 20_000 });
+        assert_eq!(told(&mut room), [], "{role:?}");
+        room.air.rtp.clear();
+        phone.attend(&mut room);
+        assert_eq!(told(&mut room), SECURED, "{role:?} {at}");
+        other.say(&mut room, &[1000; 160]);
+        assert_eq!(phone.heard(&mut room).len(), 1, "{role:?} {at}");
+        other.heard(&mut room);
+        assert_talking(&mut room, &mut phone, &mut other);
+    }
+}
+
+/// A stranger that shakes hands by a certificate of its own, and its first hello.
+fn intruder(room: &Room) -> (Phone, Vec<u8>) {
+    let certificate = Certificate::generate().unwrap();
+    let mut handshake = Handshake::new(room.air.now, &certificate, DtlsRole::Active, None);
+    let hello = handshake.poll_transmit().unwrap().to_vec();
+    let mut intruder = Phone::new(1, Codec::Pcmu).with_handshake(handshake);
+    intruder.at = stranger();
+    (intruder, hello)
+}
+
+#[test]
+fn a_strangers_hello_with_an_alert_behind_it_is_not_heard() {
+    let (mut room, mut phone, mut other) = about_to_shake(DtlsRole::Passive);
+    let (_, hello) = intruder(&room);
+    room.come(1, stranger(), &[&hello[..], &ALERT].concat());
+    assert!(room.air.rtp.is_empty());
+    phone.attend(&mut room);
+    assert_eq!(room.events(), SECURED);
+    assert_talking(&mut room, &mut phone, &mut other);
+}
+
+#[test]
+fn a_peer_behind_nat_takes_a_handshake_over_from_a_stranger_that_fell_silent() {
+    let (mut room, mut phone, mut other) = about_to_shake(DtlsRole::Passive);
+    let (intruder, hello) = intruder(&room);
+    intruder.send(&mut room, &hello);
+    room.run(5_100);
+    room.air.rtp.clear();
+    // Noise of another stranger's does not.
+    noise().iter().for_each(|bytes| room.come(1, SocketAddr::from(([198, 51, 100, 67], 4000)), bytes));
+    phone.at = behind_nat();
+    phone.attend(&mut room);
+    assert_eq!(told(&mut room), SECURED);
+    assert_talking(&mut room, &mut phone, &mut other);
+}
+
 #[test]
 fn the_signalled_address_takes_a_handshake_back_from_who_began_one_first() {
     let (mut room, mut phone, mut other) = about_to_shake(DtlsRole::Passive);
-    let certificate = Certificate::generate().unwrap();
-    let handshake = Handshake::new(room.air.now, &certificate, DtlsRole::Active, None);
-    let mut intruder = Phone::new(1, Codec::Pcmu).with_handshake(handshake);
-    intruder.at = stranger();
-    let hello = intruder.handshake.as_mut().unwrap().poll_transmit().unwrap();
+    let (intruder, hello) = intruder(&room);
     intruder.send(&mut room, &hello);
     assert_eq!(room.sent(|datagram| datagram.to == stranger()).len(), 1);
     phone.attend(&mut room);

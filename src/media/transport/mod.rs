@@ -199,13 +199,21 @@ impl Transport {
             }
             Way::Symmetric { dtls, .. } => dtls,
         };
-        let is_known = latch.knows(from);
-        if latch.judge(now, from) == Source::Stranger || !is_known && dtls::has_plain_alert(datagram) {
+        if latch.judge(now, from) == Source::Stranger {
             return;
         }
         // Somebody else came first, and is outranked or silent: what it said must not stand.
         let is_taken = latch.source().is_some_and(|source| !PeerAddress::same(source, from));
-        if is_taken && srtp.is_none() && dtls::is_first_hello(datagram) {
+        let begins_anew = is_taken && srtp.is_none() && dtls::is_first_hello(datagram);
+        if !latch.knows(from) {
+            // A peer behind NAT introduces itself by the hello that is due. What else comes from an
+            // address that nobody named is anybody's, and leaves no trace.
+            let due = if begins_anew { 0 } else { handshake.progress() };
+            if handshake.hello_in(datagram) != Some(due) || dtls::has_plain_alert(datagram) {
+                return;
+            }
+        }
+        if begins_anew {
             handshake.begin_anew(now);
         }
         let before = handshake.progress();
