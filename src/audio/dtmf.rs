@@ -85,6 +85,11 @@ impl Detector {
         told
     }
 
+    /// Whether the key that was told last is still heard.
+    pub fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
     fn take(&mut self, samples: &[i16]) {
         for (sample, weight) in samples.iter().zip(&RISE[self.at..]) {
             let sample = f32::from(*sample);

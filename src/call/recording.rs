@@ -3,7 +3,7 @@
 //!
 //! It spares the gateway the reckoning of masks: a secure `collect` and the agent may both want one,
 //! at one time or overlapping. Sound is recorded again when neither does, and a moment later still:
-//! what was said before is on its way through network and jitter buffer.
+//! when that is, media knows, which hears what is recorded.
 
 use std::time::Duration;
 
@@ -75,19 +75,14 @@ pub struct Recording {
     /// From the INVITE.
     offset_ms: u64,
     masked: Vec<Span>,
-    /// Whose wish lasts, and since when anybody's does.
+    /// Whose wish lasts.
     wishes: Vec<Wish>,
-    since: u64,
-    /// Nobody wants it masked any more; at this time it is not.
-    until: Option<Mono>,
+    /// Since when it is masked, for a wish or a moment after the last.
+    since: Option<u64>,
     /// Known from the end on; then as the disk has it.
     length: Option<u64>,
     state: State,
 }
-
-/// The most that sound may be under way when a mask ends: the jitter buffer's longest wait and the
-/// network's.
-pub const ECHO: Duration = Duration::from_millis(400);
 
 /// Masked spans kept apart; more of them run together, so that nothing masked goes untold.
 pub const MOST_SPANS: usize = 200;
@@ -121,8 +116,7 @@ impl Recording {
             offset_ms: millis(invited, now.mono),
             masked: vec![],
             wishes: vec![],
-            since: 0,
-            until: None,
+            since: None,
             length: None,
             state: State::Recording,
         }
@@ -143,32 +137,28 @@ impl Recording {
             return None;
         }
         self.wishes.push(wish);
-        // Masked as it is, be it for another or for a moment more.
-        if self.wishes.len() > 1 || self.until.take().is_some() {
-            return None;
-        }
-        self.since = self.offset(now);
-        Some(Masking::On)
+        // It may be masked for a moment more as it is: that goes on.
+        let from = self.offset(now);
+        self.since.get_or_insert(from);
+        (self.wishes.len() == 1).then_some(Masking::On)
     }
 
-    /// What this changes becomes due ([`Recording::poll_timeout`]).
-    pub fn unmask(&mut self, now: Mono, wish: Wish) {
+    /// What is to be commanded, if this changes anything. What was masked is told when it is over
+    /// ([`Recording::unmasked`]).
+    pub fn unmask(&mut self, wish: Wish) -> Option<Masking> {
         let wished = self.wishes.len();
         self.wishes.retain(|other| *other != wish);
-        if self.wishes.is_empty() && wished > 0 {
-            self.until = Some(now + ECHO);
+        (self.wishes.is_empty() && wished > 0).then_some(Masking::Off)
+    }
+
+    /// Media told that a mask ended, and how long the file is silent for it.
+    pub fn unmasked(&mut self, from: Duration, to: Duration) {
+        if self.state == State::Recording {
+            let span = Span { from_ms: whole_millis(from), to_ms: whole_millis(to) };
+            self.keep(span);
+            // Somebody may want it masked again since.
+            self.since = (!self.wishes.is_empty()).then_some(span.to_ms);
         }
-    }
-
-    pub fn poll_timeout(&self) -> Option<Mono> {
-        self.until
-    }
-
-    /// What is to be commanded, if anything is due.
-    pub fn handle_timeout(&mut self, now: Mono) -> Option<Masking> {
-        self.until.take_if(|until| *until <= now)?;
-        self.close_span(self.offset(now));
-        Some(Masking::Off)
     }
 
     pub fn is_paused(&self) -> bool {
@@ -181,11 +171,10 @@ impl Recording {
             return;
         }
         let length = self.offset(now);
-        if self.is_masked() {
-            self.close_span(length);
+        if let Some(from_ms) = self.since.take() {
+            self.keep(Span { from_ms, to_ms: length });
         }
         self.wishes.clear();
-        self.until = None;
         self.length = Some(length);
         self.state = State::Finishing;
     }
@@ -207,7 +196,7 @@ impl Recording {
     /// As of now; a mask that lasts ends now.
     pub fn kept(&self, call: CallId, now: Mono) -> Kept {
         let length_ms = self.length.unwrap_or_else(|| self.offset(now));
-        let lasting = self.is_masked().then_some(Span { from_ms: self.since, to_ms: length_ms });
+        let lasting = self.since.map(|from_ms| Span { from_ms, to_ms: length_ms });
         Kept {
             id: format!("{:016x}", self.id.0),
             call,
@@ -221,16 +210,11 @@ impl Recording {
         }
     }
 
-    fn is_masked(&self) -> bool {
-        !self.wishes.is_empty() || self.until.is_some()
-    }
-
-    fn close_span(&mut self, to_ms: u64) {
-        let span = Span { from_ms: self.since, to_ms };
+    fn keep(&mut self, span: Span) {
         if self.has_room() {
             self.masked.push(span);
         } else if let Some(last) = self.masked.last_mut() {
-            last.to_ms = to_ms;
+            last.to_ms = span.to_ms;
         }
     }
 
@@ -257,7 +241,11 @@ pub struct Kept {
 }
 
 fn millis(from: Mono, to: Mono) -> u64 {
-    u64::try_from(to.since(from).as_millis()).unwrap_or(u64::MAX)
+    whole_millis(to.since(from))
+}
+
+fn whole_millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -290,58 +278,62 @@ mod tests {
         assert_eq!(Format::of(&kept.file), Some(Format::Opus));
     }
 
-    type Act = fn(&mut Recording, Mono) -> Option<Masking>;
-
-    /// Every change of the mask until then, each with its time.
-    fn play(script: &[(u64, Act)], recording: &mut Recording) -> Vec<(u64, Masking)> {
-        let mut told = vec![];
-        for &(ms, act) in script {
-            while let Some(due) = recording.poll_timeout().filter(|due| *due <= at(ms)) {
-                let masking = recording.handle_timeout(due).unwrap();
-                told.push((due.since(INVITED).as_millis() as u64, masking));
-            }
-            told.extend(act(recording, at(ms)).map(|masking| (ms, masking)));
-        }
-        told
-    }
-
-    fn unmask(recording: &mut Recording, now: Mono, wish: Wish) -> Option<Masking> {
-        recording.unmask(now, wish);
-        None
+    /// Media ended a mask, so many milliseconds of the file.
+    fn unmasked(recording: &mut Recording, from: u64, to: u64) {
+        recording.unmasked(Duration::from_millis(from), Duration::from_millis(to));
     }
 
     #[test]
-    fn sound_is_recorded_again_a_moment_after_nobody_wants_it_masked() {
+    fn it_is_masked_as_long_as_anybody_wants_it_and_told_as_it_is_in_the_file() {
         let mut recording = recording();
-        let told = play(
-            &[
-                (1000, |r, now| r.mask(now, Wish::Pause)),
-                (1500, |r, now| r.mask(now, Wish::Secure)),
-                (1600, |r, now| r.mask(now, Wish::Pause)),
-                (2000, |r, now| unmask(r, now, Wish::Pause)),
-                (3000, |r, now| unmask(r, now, Wish::Secure)),
-                (3600, |r, now| unmask(r, now, Wish::Secure)),
-                (4000, |r, now| r.mask(now, Wish::Secure)),
-                (4500, |r, now| unmask(r, now, Wish::Secure)),
-                // Before the moment is over: one mask.
-                (4700, |r, now| r.mask(now, Wish::Pause)),
-            ],
-            &mut recording,
-        );
-        assert_eq!(told, [(1000, Masking::On), (3400, Masking::Off), (4000, Masking::On)]);
-        assert_eq!(masked(&recording, 5000), [(600, 3000), (3600, 4600)]);
-        recording.end(at(5400));
-        recording.unmask(at(6000), Wish::Pause);
-        assert_eq!((recording.poll_timeout(), recording.mask(at(6000), Wish::Pause)), (None, None));
-        assert_eq!(masked(&recording, 9000), [(600, 3000), (3600, 5000)]);
+        assert_eq!(recording.mask(at(1000), Wish::Pause), Some(Masking::On));
+        assert_eq!(recording.mask(at(1500), Wish::Secure), None);
+        assert_eq!(recording.mask(at(1600), Wish::Pause), None);
+        assert_eq!(recording.unmask(Wish::Pause), None);
+        assert_eq!(recording.unmask(Wish::Secure), Some(Masking::Off));
+        assert_eq!(recording.unmask(Wish::Secure), None);
+        assert_eq!(masked(&recording, 3200), [(600, 2800)], "it lasts until media tells");
+        unmasked(&mut recording, 580, 3000);
+        assert_eq!(masked(&recording, 5000), [(580, 3000)]);
+        recording.mask(at(5400), Wish::Secure);
+        recording.end(at(6400));
+        // What media and people have to say of it comes too late.
+        unmasked(&mut recording, 5000, 5900);
+        assert_eq!((recording.unmask(Wish::Secure), recording.mask(at(6500), Wish::Pause)), (None, None));
+        assert_eq!(masked(&recording, 9000), [(580, 3000), (5000, 6000)]);
+    }
+
+    #[test]
+    fn a_mask_wanted_again_before_it_ended_is_one_mask() {
+        let mut recording = recording();
+        recording.mask(at(1000), Wish::Secure);
+        recording.unmask(Wish::Secure);
+        assert_eq!(recording.mask(at(1300), Wish::Pause), Some(Masking::On));
+        assert_eq!(masked(&recording, 2000), [(600, 1600)]);
+        recording.unmask(Wish::Pause);
+        unmasked(&mut recording, 600, 2400);
+        assert_eq!(masked(&recording, 9000), [(600, 2400)]);
+    }
+
+    #[test]
+    fn a_mask_that_ended_as_it_was_wanted_again_is_two() {
+        let mut recording = recording();
+        recording.mask(at(1000), Wish::Secure);
+        recording.unmask(Wish::Secure);
+        recording.mask(at(2401), Wish::Pause);
+        unmasked(&mut recording, 600, 2000);
+        assert_eq!(masked(&recording, 2900), [(600, 2000), (2000, 2500)]);
+        recording.unmask(Wish::Pause);
+        unmasked(&mut recording, 2020, 3000);
+        assert_eq!(masked(&recording, 9000), [(600, 2000), (2020, 3000)]);
     }
 
     #[test]
     fn what_the_disk_has_is_what_counts() {
         let mut recording = recording();
         recording.mask(at(1000), Wish::Secure);
-        recording.unmask(at(2000), Wish::Secure);
-        recording.handle_timeout(at(2400));
+        recording.unmask(Wish::Secure);
+        unmasked(&mut recording, 600, 2000);
         recording.mask(at(3000), Wish::Secure);
         recording.settle(at(9000), State::Spoiled, None, 1500);
         let kept = recording.kept(CallId(1), at(20_000));
@@ -354,8 +346,8 @@ mod tests {
         let mut recording = recording();
         for n in 0..2 * MOST_SPANS as u64 {
             recording.mask(at(1000 + 1000 * n), Wish::Secure);
-            recording.unmask(at(1100 + 1000 * n), Wish::Secure);
-            recording.handle_timeout(at(1500 + 1000 * n));
+            recording.unmask(Wish::Secure);
+            unmasked(&mut recording, 600 + 1000 * n, 1100 + 1000 * n);
         }
         let masked = masked(&recording, 900_000);
         assert_eq!(masked.len(), MOST_SPANS);

@@ -106,7 +106,7 @@ impl Gateway {
                 if !contact.recording.as_ref().is_some_and(Recording::is_paused) {
                     return Err(Refusal::NotNow);
                 }
-                contact.unmask(now.mono, Wish::Pause);
+                contact.unmask(Wish::Pause);
                 let id = contact.id;
                 self.store(now, id);
                 Ok(())

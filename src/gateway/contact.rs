@@ -385,9 +385,8 @@ impl Contact {
         let flow = self.flow.as_ref().and_then(Interpreter::poll_timeout);
         let page =
             [self.unconfirmed_until, self.page_gone_until, self.page_settled_at, self.phone_gone_until];
-        let unmask = self.recording.as_ref().and_then(Recording::poll_timeout);
         let disk = self.disk_until.filter(|_| self.awaits_disk());
-        [announce, ring, flow, unmask, disk].into_iter().chain(page).flatten().min()
+        [announce, ring, flow, disk].into_iter().chain(page).flatten().min()
     }
 
     /// Whether the agent saw the newest pop before answering.

@@ -10,6 +10,7 @@
 //! | media     | Digit, Played            | call                                                  |
 //! | media     | Secured, Unsecured, Lost | acd: a desk's line is up or down; call                |
 //! | media     | Silent, Audible, Quality | call                                                  |
+//! | media     | Unmasked                 | the record                                            |
 //! | call      | Established, Key, Played | flow                                                  |
 //! | call      | CalleeAnswered, Refused  | acd; desk                                             |
 //! | call      | CallerAway, CallerBack   | acd: nobody is rung for it; how long it may be gone   |
@@ -19,6 +20,7 @@
 //! | call      | Fared                    | desk, now and then; the record; counters              |
 //! | call      | Released                 | flow, acd, desk; the record                           |
 //! | flow      | Say, Fetch               | the world, and back as Spoken, Fetched                |
+//! | flow      | Secure                   | call: the recording is masked                         |
 //! | flow      | Step                     | the store: an IVR step is a journey step              |
 //! | flow      | Exit                     | acd, or a call out                                    |
 //! | acd       | Offer                    | desk first; then the call rings the agent             |
@@ -119,6 +121,9 @@ impl Gateway {
             | media::Event::Lost { leg }
             | media::Event::Closed { leg, .. } => *leg,
             media::Event::Played { play } => Call::leg_of(*play),
+            media::Event::Unmasked { recording, from, to } => {
+                return self.on_unmasked(*recording, *from, *to);
+            }
             media::Event::Recorded { .. } => return,
         };
         if let Some(contact) = self.stir_by_leg(leg) {
@@ -270,7 +275,7 @@ impl Gateway {
                 self.outputs.push_back(Output::Fetch { contact: id, ticket, fetch });
             }
             ivr::Output::Secure(Secure::Begins) => contact.mask(now.mono, Wish::Secure),
-            ivr::Output::Secure(Secure::Ends) => contact.unmask(now.mono, Wish::Secure),
+            ivr::Output::Secure(Secure::Ends) => contact.unmask(Wish::Secure),
             ivr::Output::Language(language) => contact.language = language,
             ivr::Output::Exit(exit) => self.exit(now, id, exit),
         }

@@ -279,9 +279,6 @@ impl Gateway {
         if matches!(contact.place, Place::Offered { ring: RingState::Due(at), .. } if at <= now.mono) {
             self.ring(now, id, Answering::ByHand);
         }
-        if let Some(contact) = self.contacts.get_mut(&id) {
-            contact.unmask_if_due(now.mono);
-        }
         self.give_up_ringing_outside(now, id);
         self.give_up_unconfirmed(now, id);
         self.give_up_page(now, id);

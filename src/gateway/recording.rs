@@ -32,6 +32,13 @@ impl Gateway {
         contact.call.record(recording);
     }
 
+    pub(super) fn on_unmasked(&mut self, recording: RecordingId, from: Duration, to: Duration) {
+        let contact = self.recordings.get(&recording).and_then(|id| self.contacts.get_mut(id));
+        if let Some(recording) = contact.and_then(|contact| contact.recording.as_mut()) {
+            recording.unmasked(from, to);
+        }
+    }
+
     pub(super) fn on_recorded(
         &mut self,
         now: Now,
@@ -75,15 +82,8 @@ impl Contact {
         }
     }
 
-    pub(super) fn unmask(&mut self, now: Mono, wish: Wish) {
-        if let Some(recording) = &mut self.recording {
-            recording.unmask(now, wish);
-        }
-    }
-
-    /// What was under way when the mask was lifted is past.
-    pub(super) fn unmask_if_due(&mut self, now: Mono) {
-        if let Some(masking) = self.recording.as_mut().and_then(|recording| recording.handle_timeout(now)) {
+    pub(super) fn unmask(&mut self, wish: Wish) {
+        if let Some(masking) = self.recording.as_mut().and_then(|recording| recording.unmask(wish)) {
             self.call.mask(masking);
         }
     }

@@ -143,6 +143,8 @@ struct Leg {
     ears: [Option<Box<Ear>>; 2],
     /// Listens for keys in the sound of a peer that agreed to send them no other way.
     detector: Option<Box<Detector>>,
+    /// The tick before which a packet of events last came.
+    keyed: u64,
     /// By rate; and the mixes and recorders that hear each.
     taps: [Option<usize>; 2],
     tapped_by: [u32; 2],
@@ -294,7 +296,7 @@ impl Bay {
             Command::Record { recording, leg } => self.record(recording, leg),
             Command::Mask { recording, masking } => {
                 if let Some(recorder) = self.recorders.get_mut(&recording) {
-                    recorder.masking = masking;
+                    recorder.mask(masking);
                 }
             }
             Command::Finish { recording } => self.finish_recording(recording, tape),
@@ -533,6 +535,7 @@ impl Bay {
             relays: vec![],
             ears: [None, None],
             detector,
+            keyed: 0,
             taps: [None; 2],
             tapped_by: [0; 2],
             lull: Lull::new(self.mint.u32()),

@@ -97,7 +97,8 @@ pub enum Command {
         recording: RecordingId,
         leg: LegId,
     },
-    /// While masked, silence is recorded in place of sound; time goes on.
+    /// While masked, silence is recorded in place of sound; time goes on. A mask that is taken off
+    /// ends a little later ([`Event::Unmasked`]): when what was under way is past and no key is heard.
     Mask {
         recording: RecordingId,
         masking: Masking,
@@ -163,6 +164,8 @@ pub enum Event {
     Lost { leg: LegId },
     /// The leg is closed; these were its packets.
     Closed { leg: LegId, counts: Counts },
+    /// A mask is off and sound is recorded again; what was masked, in the recording's own time.
+    Unmasked { recording: RecordingId, from: Duration, to: Duration },
     /// The recording is complete and on its way to disk.
     Recorded { recording: RecordingId, length: Duration },
 }

@@ -20,7 +20,7 @@ use baton::gateway::web::{self, Done};
 use baton::gateway::{Gateway, Input, Output, Write};
 use baton::journey::{Dossier, Status};
 use baton::media::crowd::shard_of;
-use baton::media::{self, Prompt, Repeat, SocketId};
+use baton::media::{self, Prompt, RecordingId, Repeat, SocketId};
 use baton::sip::{self, Hop, Message, Method, Name, Transport};
 
 pub use phone::{Offer, Phone, State, Then};
@@ -34,6 +34,8 @@ const HANDSHAKE: Duration = Duration::from_millis(40);
 /// How many sockets there are, and how long a port rests.
 pub const SOCKETS: u16 = 64;
 const REST: Duration = Duration::from_secs(5);
+/// How long a mask outlasts being taken off.
+pub const MASK: Duration = Duration::from_millis(400);
 /// Until a recording is on the disk.
 const DISK: Duration = Duration::from_millis(80);
 
@@ -107,6 +109,8 @@ enum Due {
     /// A phone does what it put off.
     Wake(SocketAddr),
     Played(PlayId),
+    /// A mask has ended, unless it was put on again meanwhile.
+    Unmasked(RecordingId),
     /// A page has come through, if it is still the one that offered with this fragment.
     Through(LegId, Box<str>),
 }
@@ -121,10 +125,16 @@ pub struct Media {
     pub awaited: BTreeSet<(LegId, u16)>,
     pub rows: BTreeMap<LegId, Vec<media::Source>>,
     pub plays: BTreeMap<PlayId, Repeat>,
-    pub recordings: BTreeSet<u64>,
-    pub masked: bool,
+    pub recordings: BTreeMap<RecordingId, Recorded>,
     /// The last commands, by name, for whoever looks.
     pub commands: VecDeque<&'static str>,
+}
+
+/// One recording, since when it runs, and its mask.
+pub struct Recorded {
+    since: Mono,
+    masked_since: Mono,
+    pub masking: media::Masking,
 }
 
 /// Drawn only when somebody looks.
@@ -454,6 +464,15 @@ impl Net {
                     self.tell(Input::Media { shard: 0, event: media::Event::Played { play } });
                 }
             }
+            Due::Unmasked(recording) => {
+                let recorded = self.media.recordings.get(&recording);
+                if let Some(recorded) = recorded.filter(|it| it.masking == media::Masking::Off) {
+                    let (from, to) =
+                        (recorded.masked_since.since(recorded.since), self.now.mono.since(recorded.since));
+                    let event = media::Event::Unmasked { recording, from, to };
+                    self.tell(Input::Media { shard: 0, event });
+                }
+            }
             Due::Through(leg, ufrag) => {
                 let plan = self.media.open.get(&leg);
                 let stands = plan.is_some_and(
@@ -612,14 +631,23 @@ impl Net {
                 self.media.plays.remove(&play);
             }
             Record { recording, .. } => {
-                self.media.recordings.insert(recording.0);
+                let (since, masking) = (self.now.mono, media::Masking::Off);
+                self.media.recordings.insert(recording, Recorded { since, masked_since: since, masking });
             }
             Finish { recording } => {
-                self.media.recordings.remove(&recording.0);
-                let (file, length) = (format!("{:016x}.wav", recording.0), Duration::from_secs(1));
+                let recorded = self.media.recordings.remove(&recording);
+                let length = recorded.map_or(Duration::ZERO, |it| self.now.mono.since(it.since));
+                let file = format!("{:016x}.wav", recording.0);
                 self.schedule(DISK, Due::Gateway(Input::Saved { recording, file, length }));
             }
-            Mask { masking, .. } => self.media.masked = masking == media::Masking::On,
+            Mask { recording, masking } => {
+                let Some(recorded) = self.media.recordings.get_mut(&recording) else { return };
+                recorded.masking = masking;
+                match masking {
+                    media::Masking::On => recorded.masked_since = self.now.mono,
+                    media::Masking::Off => self.schedule(MASK, Due::Unmasked(recording)),
+                }
+            }
             Press { .. } => {}
         }
     }

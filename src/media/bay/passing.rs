@@ -32,6 +32,7 @@ impl Bay {
             let before = self.events.len();
             let (leg, events) = (&mut self.legs[slot], &mut self.events);
             let id = leg.endpoint.leg();
+            leg.keyed = self.tick;
             leg.endpoint.read_keys(header, &buffer[payload.clone()], |key| {
                 events.push_back(Event::Digit { leg: id, key });
             });

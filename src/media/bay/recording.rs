@@ -5,16 +5,31 @@
 //!
 //! The tick is its clock: what was not sent is silence of that length, so both channels stay beside
 //! each other however the network was.
+//!
+//! A mask outlasts the wish for it. What was said before is still under way, and the last key of a
+//! secret, told when it began, may be held for long. So what would be recorded is listened to for
+//! keys, whatever the legs agreed on; and for as long as a phone tells of a key by events (RFC 4733),
+//! its sound may be there besides, if only faintly by way of its microphone.
+
+use std::time::Duration;
 
 use super::mixing::{Mix, Voice};
 use super::{Bay, Tape, Wired};
+use crate::audio::dtmf::Detector;
 use crate::base::{LegId, Rate};
 use crate::media::{Event, FRAME, Masking, RecordingId};
+
+/// Ticks without a key before a lifted mask ends: 400 ms, the longest that sound may be under way
+/// through network and jitter buffer.
+const ECHO: u32 = 20;
+/// Ticks after which it ends all the same: 10 s. Nobody holds a key for so long; what sounds like one
+/// is a fault of the line, and what is said beside it is to be recorded.
+const PATIENCE: u32 = 500;
 
 #[derive(Debug)]
 pub(super) struct Recorder {
     leg: LegId,
-    pub masking: Masking,
+    mask: Option<Mask>,
     /// What the leg hears, and what that was made of.
     heard: Mix,
     wired: Vec<Wired>,
@@ -22,16 +37,51 @@ pub(super) struct Recorder {
     length: u64,
 }
 
+/// Silence in place of sound.
+#[derive(Debug)]
+struct Mask {
+    /// Samples of one channel before it.
+    since: u64,
+    lifted: Option<Lifted>,
+}
+
+/// Nobody wants the mask any more.
+#[derive(Debug, Default)]
+struct Lifted {
+    ticks: u32,
+    /// Of these, the last without a key.
+    quiet: u32,
+    detectors: [Detector; 2],
+}
+
+/// What was masked, in the recording's own time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Masked {
+    from: Duration,
+    to: Duration,
+}
+
 impl Recorder {
     fn new(leg: LegId) -> Self {
-        Self { leg, masking: Masking::Off, heard: Mix::new(vec![]), wired: vec![], length: 0 }
+        Self { leg, mask: None, heard: Mix::new(vec![]), wired: vec![], length: 0 }
+    }
+
+    pub(super) fn mask(&mut self, masking: Masking) {
+        match (masking, &mut self.mask) {
+            (Masking::On, Some(mask)) => mask.lifted = None,
+            (Masking::On, none) => *none = Some(Mask { since: self.length, lifted: None }),
+            (Masking::Off, Some(mask)) => {
+                mask.lifted.get_or_insert_default();
+            }
+            (Masking::Off, None) => {}
+        }
     }
 
     /// Both channels of one frame, interleaved. Who is not there is silent.
     fn frame(&mut self, left: Option<&[i16]>, right: Option<&[i16]>) -> [i16; 2 * FRAME] {
         let mut stereo = [0; 2 * FRAME];
         self.length += FRAME as u64;
-        if self.masking == Masking::Off {
+        if self.mask.is_none() {
             for (channel, frame) in [left, right].into_iter().enumerate() {
                 for (to, from) in stereo.iter_mut().skip(channel).step_by(2).zip(frame.into_iter().flatten())
                 {
@@ -42,8 +92,39 @@ impl Recorder {
         stereo
     }
 
-    fn length(&self) -> std::time::Duration {
-        std::time::Duration::from_micros(self.length * 125)
+    /// An event of a key came from one of the legs.
+    fn heed_event(&mut self) {
+        if let Some(lifted) = self.mask.as_mut().and_then(|mask| mask.lifted.as_mut()) {
+            lifted.quiet = 0;
+        }
+    }
+
+    /// These were the frames: what was masked, if a lifted mask ends with them.
+    fn unmask(&mut self, frames: [Option<&[i16]>; 2]) -> Option<Masked> {
+        let mask = self.mask.as_mut()?;
+        let since = mask.since;
+        if !mask.lifted.as_mut()?.ends_with(frames) {
+            return None;
+        }
+        self.mask = None;
+        Some(Masked { from: span(since), to: self.length() })
+    }
+
+    fn length(&self) -> Duration {
+        span(self.length)
+    }
+}
+
+impl Lifted {
+    fn ends_with(&mut self, frames: [Option<&[i16]>; 2]) -> bool {
+        let mut held = false;
+        for (detector, frame) in self.detectors.iter_mut().zip(frames) {
+            detector.hear(frame.unwrap_or(&[0; FRAME]));
+            held |= detector.is_held();
+        }
+        self.ticks += 1;
+        self.quiet = if held { 0 } else { self.quiet + 1 };
+        self.quiet >= ECHO || self.ticks >= PATIENCE
     }
 }
 
@@ -107,8 +188,16 @@ impl Bay {
             // By ear only: it takes part in nothing, and brings nothing to its end.
             let right = recorder.heard.frame(tick, &self.taps, players, &mut self.over, &mut room);
             let right = right.map(|right| *right.first_chunk::<FRAME>().unwrap_or(&[0; FRAME]));
-            let stereo = recorder.frame(left, right.as_ref().map(|right| &right[..]));
+            let right = right.as_ref().map(|right| &right[..]);
+            let stereo = recorder.frame(left, right);
             tape.write(*recording, &stereo);
+            let heard = recorder.wired.iter().filter_map(|wired| wired.leg());
+            if slot.copied().into_iter().chain(heard).any(|slot| self.legs[slot].keyed == tick) {
+                recorder.heed_event();
+            }
+            if let Some(Masked { from, to }) = recorder.unmask([left, right]) {
+                self.events.push_back(Event::Unmasked { recording: *recording, from, to });
+            }
         }
     }
 
@@ -146,4 +235,8 @@ impl Bay {
             tape.write(recording, &recorder.frame(Some(&sides[0]), Some(&sides[1])));
         }
     }
+}
+
+fn span(samples: u64) -> Duration {
+    Duration::from_micros(samples * 125)
 }
