@@ -7,6 +7,7 @@ mod loss;
 mod main_job;
 mod media;
 mod offers;
+mod recording;
 mod softphone;
 pub mod stage;
 mod waiting;

@@ -12,7 +12,7 @@ use baton::journey::handoff::{Binding, TokenHash};
 use baton::journey::{
     Confidence, Customer, Dossier, Identifier, IdentifierKind, Journey, Profile, Status, Step,
 };
-use baton::media::{Event, Quality};
+use baton::media::{Event, Masking, Quality};
 
 use crate::net::{CARRIER, Net, Offer, Phone, SOCKETS, Then, at, config};
 
@@ -95,6 +95,7 @@ pub const NUMBER: &str = "01055550000";
 /// How the curtain opens.
 pub struct Scene {
     pub centre: String,
+    pub flow: &'static str,
     pub ann: Then,
     pub bob: Then,
     /// Who sits at a desktop from the start.
@@ -107,6 +108,7 @@ pub struct Scene {
 pub fn scene() -> Scene {
     Scene {
         centre: CENTRE.to_owned(),
+        flow: FRONT,
         ann: Then::Answer(Duration::from_secs(2)),
         bob: Then::Answer(Duration::from_secs(2)),
         desks: &["ann"],
@@ -213,6 +215,8 @@ pub enum Do {
     Press(&'static str, usize, &'static str),
     /// At which shard the pages' legs live.
     Lives(u16),
+    /// Whether media was commanded to mask the recording.
+    Masked(Masking),
     /// What media was commanded since this was last asked, or the last 16 of it.
     Media(&'static [&'static str]),
 }
@@ -226,14 +230,14 @@ pub enum End {
 /// Plays the script, each line at its milliseconds, then waits until all is quiet. What must hold
 /// after every play is checked here; the ladder is the test's own affair.
 pub fn play(scene: Scene, script: &[(u64, Do)]) -> Play {
-    let mut net = Net::new(config(&scene.centre, &[FRONT]));
+    let mut net = Net::new(config(&scene.centre, &[scene.flow]));
     net.phone("ann", ANN, scene.ann);
     net.phone("bob", BOB, scene.bob);
     net.phone("stranger", STRANGER, Then::Ignore);
     net.look_up = scene.look_up;
     net.dossier = dossier(Status::Entered);
     let mut play =
-        Play { net, centre: scene.centre, flow: FRONT.to_owned(), last: 0, lossless: scene.loses == 0 };
+        Play { net, centre: scene.centre, flow: scene.flow.to_owned(), last: 0, lossless: scene.loses == 0 };
     for agent in scene.desks {
         play.log_in(agent, None);
     }
@@ -400,6 +404,10 @@ impl Play {
                 let pages = net.media.open.iter().filter(|(_, plan)| plan.socket.is_shared());
                 let mut lives = pages.map(|(leg, _)| net.media.lives[leg]);
                 assert!(lives.all(|at| at == shard), "at {:?}", net.now.mono);
+            }
+            Do::Masked(masking) => {
+                let masked = net.media.recordings.values().map(|recorded| recorded.masking);
+                assert_eq!(masked.collect::<Vec<_>>(), [masking], "at {:?}", net.now.mono);
             }
             Do::Media(expected) => {
                 let commands: Vec<_> = net.media.commands.drain(..).collect();

@@ -3,14 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
+use baton::audio::dtmf::Detector;
+use baton::base::Key;
 use serde_json::{Value, json};
 
 use super::alone::alone;
-use super::carrier::{Caller, End};
+use super::carrier::{Caller, End, Keying};
 use super::centre::{Centre, FRONT, Folder, KEY, Site, agent, assert_about, number, run};
 use super::desktop::Desktop;
 use super::phone::{Answers, Phone};
-use super::sound::{AGENT, CALLER, Law, RATE, heard, read_wav, stretch};
+use super::sound::{AGENT, CALLER, Law, RATE, heard, keys, read_wav, stretch, tone};
 
 const HTTP: &str = "[http]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n";
 
@@ -133,6 +135,44 @@ async fn paused(format: &str, media_type: &str, readers: &[&[&str]]) {
     }
 }
 
+/// A menu whose 5 leads to a secret, and on to the queue.
+const SECRET: &str = r#"
+id = "front"
+start = "menu"
+language = "en"
+on_error = "bye"
+[steps.menu]
+do = "menu"
+prompt = "menu"
+options = { 5 = "pin" }
+timeout_ms = 20000
+on_no_input = "bye"
+on_no_match = "bye"
+[steps.pin]
+do = "collect"
+prompt = "menu"
+min = 8
+max = 8
+save = "pin"
+secure = true
+retries = 0
+next = "wait"
+on_no_input = "bye"
+on_no_match = "bye"
+[steps.wait]
+do = "queue"
+queue = "cards"
+on_overflow = "bye"
+[steps.bye]
+do = "hangup"
+"#;
+
+/// The keys in sound.
+fn keys_in(sound: &[i16]) -> String {
+    let mut detector = Detector::default();
+    sound.chunks(RATE / 50).filter_map(|frame| detector.hear(frame)).map(Key::as_char).collect()
+}
+
 fn five_seconds() -> Caller {
     Caller { end: End::After(Duration::from_secs(5)), ..Caller::default() }
 }
@@ -144,6 +184,46 @@ alone! {
 
     async fn opusdec_and_ffmpeg_read_a_paused_opus_recording() {
         paused("opus", "audio/ogg; codecs=opus", &[OPUSDEC, FFMPEG]).await;
+    }
+
+    async fn a_secret_keyed_by_tones_is_not_in_the_recording_however_long_its_last_key_is_held() {
+        let site = Site::new(&number("record = true"), SECRET);
+        let centre = site.start().await;
+        let talk = tone(CALLER, 20);
+        // The last key for a second.
+        let last = keys("9", 0)[..RATE / 10].repeat(10);
+        let before = [&talk[..2 * RATE], &keys("5", 0), &talk[..2 * RATE]].concat();
+        let secret = [keys("0134578", 0), last].concat();
+        let voice = [&before[..], &secret, &talk].concat();
+        let end = End::After(Duration::from_secs(11));
+        Caller { voice, keys: "", keying: Keying::Voice, end, ..Caller::default() }.dial(&centre).succeed().await;
+        centre.quiet().await;
+
+        let contact = centre.finished(None).await;
+        let id = contact["id"].as_str().expect("an id");
+        let recording = saved(&centre, id).await;
+        let masked = recording["masked"].as_array().expect("spans");
+        assert_eq!(masked.len(), 1, "{recording}");
+        let ms = |name: &str| masked[0][name].as_u64().expect("milliseconds") as usize;
+        let (from, to) = (ms("from_ms"), ms("to_ms"));
+
+        let folder = Folder::new();
+        let file = folder.path().join("recording.wav");
+        fetch(&centre, id, &file).await;
+        let [left, _] = read_by(SOX, &file).await;
+        let at = |ms: usize| ms * RATE / 1000;
+        assert!(left[at(from)..at(to)].iter().all(|sample| *sample == 0), "it is silent where it is masked");
+        assert_eq!(keys_in(&left[at(from)..]), "", "nor is any key heard after it");
+        let talk_before = stretch(&left[..at(from)], CALLER).expect("heard before");
+        assert_about("talk before it", talk_before.len(), at(1900)..=at(2000));
+        let pressed = talk_before.end * 1000 / RATE;
+        assert_about("the mask begins with the collect", from, pressed..=pressed + 200);
+        let over = pressed + (before.len() + secret.len() - at(2000)) * 1000 / RATE;
+        assert_about("the mask outlasts the last key", to - over, 300..=700);
+        let after = &left[at(to)..];
+        let silent = after.len() as f64 / RATE as f64 - heard(after, CALLER);
+        assert_about("talk after it", silent, 0.0..=0.3);
+        assert_about("enough of it", after.len(), at(2000)..=at(20_000));
     }
 
     async fn a_full_disk_is_an_alarm_and_no_dropped_call() {
