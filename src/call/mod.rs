@@ -181,6 +181,9 @@ pub enum Event {
     /// The caller's page is gone, and may be back in a moment.
     CallerAway,
     CallerBack,
+    /// The caller gave no sign of life for this long, under this direction of ours; told again while
+    /// it lasts.
+    CallerAbsent(Duration, media::Direction),
     /// The callee's phone sends and hears nothing, and may be back in a moment.
     CalleeAway,
     /// What `play` was asked for has been heard to its end.
@@ -508,6 +511,9 @@ impl Call {
                 self.tell_of(leg, |talker, _| Event::Silent(talker, since));
             }
             media::Event::Audible { leg } => self.tell_of(leg, |talker, _| Event::SilenceOver(talker)),
+            media::Event::Absent { leg, since, direction } if leg == self.caller.id() => {
+                self.tell(Event::CallerAbsent(since, direction));
+            }
             media::Event::Quality { leg, quality } => {
                 self.tell_of(leg, |talker, kind| Event::Fared(talker, kind, quality));
             }

@@ -74,7 +74,8 @@ section! {
         ice_servers: Vec<IceServer>,
         /// Media threads; 0 is one per core.
         shards: u16,
-        /// A caller from whom no RTP came for so many seconds is released; 0 is never.
+        /// A caller from whom neither RTP nor RTCP came for so many seconds is released, one that holds
+        /// us after sixty times as many; 0 is never.
         silence_s: u64,
         /// `wav` or `opus`.
         recording_format: Format,

@@ -23,6 +23,7 @@ use crate::base::{
 use crate::call::recording::Format;
 use crate::ivr::flow::Flow;
 use crate::journey::Topics;
+use crate::media::Direction;
 use crate::sip::Transport;
 use crate::sip::auth::Ha1;
 use crate::sip::trunk::Cidr;
@@ -85,7 +86,7 @@ pub struct Media {
     pub ice_servers: Vec<IceServer>,
     /// What is offered, the best first.
     pub codecs: Vec<Codec>,
-    /// A caller from whom no RTP came for this long is released. Zero: never.
+    /// See [`Media::patience`]. Zero: without end.
     pub silence: Duration,
     pub recording_format: Format,
     /// Octets that are to be free for recordings.
@@ -299,6 +300,26 @@ pub struct Calendar {
     pub week: [Vec<(u16, u16)>; 7],
     /// Local dates on which it is closed all day.
     pub closed: Vec<jiff::civil::Date>,
+}
+
+/// How many times [`Media::silence`] a caller may be gone that owes no sign of life: an hour, unless
+/// configured, as rtpengine has it for streams at rest.
+const AT_REST: u32 = 60;
+
+impl Media {
+    /// How long a caller may give no sign of life before it is released, by our direction as agreed.
+    /// `None` is without end.
+    pub fn patience(&self, agreed: Direction) -> Option<Duration> {
+        let patience = match agreed {
+            Direction::SendRecv => self.silence,
+            // Who holds us (RFC 3264 §8.4) or only listens need not send RTP. RTCP is to go on (§5.1),
+            // but many a phone stops it, too. One that is gone is released some time even so.
+            Direction::RecvOnly | Direction::SendOnly | Direction::Inactive => {
+                self.silence.saturating_mul(AT_REST)
+            }
+        };
+        Some(patience).filter(|patience| !patience.is_zero())
+    }
 }
 
 impl Calendar {

@@ -10,13 +10,15 @@
 //! | media     | Digit, Played            | call                                                  |
 //! | media     | Secured, Unsecured, Lost | acd: a desk's line is up or down; call                |
 //! | media     | Silent, Audible, Quality | call                                                  |
+//! | media     | Absent                   | call                                                  |
 //! | media     | Unmasked                 | the record                                            |
 //! | call      | Established, Key, Played | flow                                                  |
 //! | call      | CalleeAnswered, Refused  | acd; desk                                             |
 //! | call      | CallerAway, CallerBack   | acd: nobody is rung for it; how long it may be gone   |
 //! | call      | Free                     | the desk has its standing leg again                   |
 //! | call      | Held, Resumed            | desk; the record                                      |
-//! | call      | Silent, SilenceOver      | desk; the record; a caller silent too long is released |
+//! | call      | CallerAbsent             | call: a caller who is gone too long is released       |
+//! | call      | Silent, SilenceOver      | desk; the record                                      |
 //! | call      | Fared                    | desk, now and then; the record; counters              |
 //! | call      | Released                 | flow, acd, desk; the record                           |
 //! | flow      | Say, Fetch               | the world, and back as Spoken, Fetched                |
@@ -35,7 +37,6 @@
 
 use crate::acd;
 use crate::base::{ContactId, LegId, Now};
-use crate::call::audio::Talker;
 use crate::call::record::Stage;
 use crate::call::recording::Wish;
 use crate::call::release::{Cause, Release};
@@ -115,6 +116,7 @@ impl Gateway {
             media::Event::Digit { leg, .. }
             | media::Event::Silent { leg, .. }
             | media::Event::Audible { leg }
+            | media::Event::Absent { leg, .. }
             | media::Event::Quality { leg, .. }
             | media::Event::Secured { leg }
             | media::Event::Unsecured { leg }
@@ -206,18 +208,13 @@ impl Gateway {
                     contact.tell_flow(now, ivr::Input::Key(key));
                 }
             }
-            // The phone is gone without a BYE; a caller on hold by its own wish is not missed.
-            call::Event::Silent(party, since) => {
-                let patience = self.config.media.silence;
-                self.silent(now, id, party, since);
-                if party == Talker::Caller
-                    && !patience.is_zero()
-                    && since >= patience
-                    && let Some(contact) = self.contacts.get_mut(&id)
-                {
+            // The phone is gone without a BYE.
+            call::Event::CallerAbsent(since, direction) => {
+                if self.config.media.patience(direction).is_some_and(|patience| since >= patience) {
                     contact.call.release(Release::by_us(Cause::MediaLost));
                 }
             }
+            call::Event::Silent(party, since) => self.silent(now, id, party, since),
             call::Event::SilenceOver(party) => self.silence_over(now, id, party),
             call::Event::Fared(party, leg, quality) => self.fared(now, id, party, leg, quality),
             call::Event::Played => match std::mem::replace(&mut contact.hearing, Hearing::Nothing) {

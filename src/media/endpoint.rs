@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::dtls::Certificate;
-use super::ice::{Lapse, Outcome, REPLY};
+use super::ice::{Lapse, Outcome, REPLY, Verdict};
 use super::lull::Lull;
 use super::mouth::{self, Mouth};
 use super::reports::{Listening, Reports};
@@ -44,6 +44,8 @@ pub(super) struct Endpoint {
     hearing: Hearing,
     /// When the peer last changed its codec by itself.
     changed_at: Option<Mono>,
+    /// The peer's last sign of life, of whatever kind. Of sound `hearing` tells.
+    seen: Mono,
     reports: Reports,
     /// RFC 3550 §6.3.7: who never sent anything says no BYE.
     introduced: bool,
@@ -138,6 +140,7 @@ impl Endpoint {
             lost_before: 0,
             hearing: Hearing::of(now, &plan),
             changed_at: None,
+            seen: now,
             reports: Reports::new(now, cname, mint.u32()),
             introduced: false,
             noise_at: now + NOISE,
@@ -176,6 +179,8 @@ impl Endpoint {
             self.hearing = Hearing::of(now, &plan);
             self.stream.cut();
         }
+        // Nothing is agreed without the peer.
+        self.seen = now;
         self.plan = plan;
         retired
     }
@@ -188,7 +193,11 @@ impl Endpoint {
         message: &Message<'_>,
         out: &'o mut [u8; REPLY],
     ) -> Option<Outcome<'o>> {
-        self.transport.check(now, from, message, out)
+        let outcome = self.transport.check(now, from, message, out)?;
+        if outcome.verdict == Verdict::Passed {
+            self.seen = now;
+        }
+        Some(outcome)
     }
 
     /// A datagram of a DTLS handshake came.
@@ -274,6 +283,7 @@ impl Endpoint {
         }
         self.counts.received += 1;
         self.hearing = self.hearing.hear(now);
+        self.seen = now;
 
         let changed = self.reception.as_ref().is_none_or(|r| r.ssrc() != header.ssrc);
         if changed {
@@ -325,6 +335,7 @@ impl Endpoint {
             self.counts.dropped += 1;
             return;
         }
+        self.seen = now;
         self.reports.receive(now, self.stream.ssrc(), &self.plan, bytes);
         let loss = self.redundancy();
         if let Some(mouth) = &mut self.mouth {
@@ -611,8 +622,8 @@ impl Endpoint {
         self.transport.handle_timeout(now)
     }
 
-    /// A report, if one is due, and how the leg fared until then; silence, if it lasts or is over.
-    /// `chance` spreads the next report.
+    /// A report, if one is due, and how the leg fared until then, and whether anybody is there;
+    /// silence, if it lasts or is over. `chance` spreads the next report.
     pub fn handle_timeout(
         &mut self,
         now: Mono,
@@ -620,14 +631,15 @@ impl Endpoint {
         chance: u32,
         listening: Listening,
         wire: &mut impl Wire,
-    ) -> [Option<Event>; 2] {
-        let mut fared = None;
+    ) -> [Option<Event>; 3] {
+        let (mut fared, mut absent) = (None, None);
         if self.reports.poll_timeout() <= now {
             self.reports.schedule(now, chance);
             self.note_listening(listening);
             let report = self.report(now, clock);
             self.send_report(&report, wire);
             fared = self.reports.take_quality(self.plan.codec);
+            absent = Some(now.since(self.seen)).filter(|since| *since >= PATIENCE);
         }
         if self.noise_at <= now {
             self.noise_at = now + NOISE;
@@ -636,8 +648,12 @@ impl Endpoint {
             }
             self.sent_at_noise = self.reports.packets();
         }
-        let leg = self.leg;
-        [fared.map(|quality| Event::Quality { leg, quality }), self.listen(now)]
+        let (leg, direction) = (self.leg, self.plan.direction);
+        [
+            fared.map(|quality| Event::Quality { leg, quality }),
+            absent.map(|since| Event::Absent { leg, since, direction }),
+            self.listen(now),
+        ]
     }
 
     /// Whether silence began, lasts or ended.

@@ -152,6 +152,10 @@ pub enum Event {
     Silent { leg: LegId, since: Duration },
     /// RTP comes again on a leg that was told to be silent.
     Audible { leg: LegId },
+    /// The peer gave no sign of life for this long: neither RTP nor RTCP (RFC 3550 §6.3.5), no check
+    /// of its path, no new agreement. Told every five seconds or so it lasts. `direction` is ours, as
+    /// agreed all the while: a peer that holds us owes none.
+    Absent { leg: LegId, since: Duration, direction: Direction },
     /// How the leg fared since this was told last: every five seconds or so in which anything came.
     Quality { leg: LegId, quality: Quality },
     /// DTLS gave the keys and a check found the path: from now on packets pass. Told again after a

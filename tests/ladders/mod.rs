@@ -1,5 +1,6 @@
 //! Whole calls as ladders, in the manner of RFC 3665: what goes over the wire, and when.
 
+mod absence;
 mod audio;
 mod ends;
 mod known;

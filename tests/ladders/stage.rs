@@ -200,6 +200,8 @@ pub enum Do {
     /// No packets come of the contact's caller, or of who talks with them, since so many seconds.
     Silent(usize, End, u64),
     Audible(usize, End),
+    /// Nor is there any other sign of life of it, under what is agreed with it.
+    Absent(usize, End, u64),
     /// Such a report of the one or the other was due.
     Fares(usize, End, Quality),
     /// What the caller hears at this moment.
@@ -379,6 +381,11 @@ impl Play {
                 self.media(n, end, |leg| Event::Silent { leg, since });
             }
             Do::Audible(n, end) => self.media(n, end, |leg| Event::Audible { leg }),
+            Do::Absent(n, end, seconds) => {
+                let (since, leg) = (Duration::from_secs(seconds), self.leg(n, end));
+                let direction = self.net.media.open[&leg].direction;
+                self.media(n, end, |leg| Event::Absent { leg, since, direction });
+            }
             Do::Fares(n, end, quality) => {
                 self.media(n, end, |leg| Event::Quality { leg, quality });
             }

@@ -415,11 +415,26 @@ impl Room {
         self.come_by(SHARED, Channel::Rtp, from, bytes);
     }
 
-    /// What was told, except how legs fared.
-    fn events(&mut self) -> Vec<Event> {
+    fn told(&mut self) -> Vec<Event> {
         let bays = std::iter::once(&mut self.bay).chain(self.others.values_mut());
-        let told = bays.flat_map(|bay| std::iter::from_fn(|| bay.poll_event()));
-        told.filter(|event| !matches!(event, Event::Quality { .. })).collect()
+        bays.flat_map(|bay| std::iter::from_fn(|| bay.poll_event())).collect()
+    }
+
+    /// What was told, except how legs fared and who gave no sign of life.
+    fn events(&mut self) -> Vec<Event> {
+        let told = self.told().into_iter();
+        told.filter(|event| !matches!(event, Event::Quality { .. } | Event::Absent { .. })).collect()
+    }
+
+    /// For how long this leg's peer was last told to be absent, and what is agreed with it; all else
+    /// is forgotten.
+    fn absence(&mut self, leg: u64) -> Option<(Duration, Direction)> {
+        let told = self.told().into_iter().rev();
+        let mut absences = told.filter_map(|event| match event {
+            Event::Absent { leg: of, since, direction } if of == LegId(leg) => Some((since, direction)),
+            _ => None,
+        });
+        absences.next()
     }
 
     /// How this leg fared, report by report; all else is forgotten.

@@ -1,6 +1,11 @@
 //! Where a peer is, and whether it is there, when nobody proves it.
 
+use super::phone::Phone;
+use super::security::{holding, sdes};
 use super::*;
+use crate::base::Suite;
+use crate::rtp::rtcp::Compound;
+use crate::rtp::srtp::OVERHEAD;
 
 #[test]
 fn a_phone_behind_nat_is_answered_where_it_sends_from() {
@@ -136,4 +141,97 @@ fn a_silent_leg_is_told_of_every_five_seconds_until_it_is_heard_again() {
     assert_eq!(room.events(), []);
     room.run(200);
     assert_eq!(room.events().len(), 1);
+}
+
+/// Where the peer of leg n reports from.
+fn reporter(n: u64) -> SocketAddr {
+    SocketAddr::new(peer(n).ip(), 4001)
+}
+
+/// A report every four seconds, for so many seconds.
+fn report_for(room: &mut Room, seconds: u64, mut report: impl FnMut() -> (SocketAddr, Vec<u8>)) {
+    for _ in 0..seconds / 4 {
+        let (from, bytes) = report();
+        room.come_on(1, Channel::Rtcp, from, &bytes);
+        room.run(4_000);
+    }
+}
+
+fn report() -> Vec<u8> {
+    Compound::report(0x101, None, None).as_bytes().to_vec()
+}
+
+/// At least so long, and no longer than to the report of ours that was due then.
+fn assert_absent(room: &mut Room, seconds: u64, agreed: Direction) {
+    let (since, direction) = room.absence(1).expect("it is missed");
+    assert!((seconds - 6..=seconds).contains(&since.as_secs()), "{since:?}");
+    assert_eq!(direction, agreed);
+}
+
+#[test]
+fn a_peer_that_reports_is_there_however_silent_it_is() {
+    let mut room = Room::new(&[(1, Codec::Pcmu)]);
+    report_for(&mut room, 120, || (reporter(1), report()));
+    let told = room.told();
+    let silent = Event::Silent { leg: LegId(1), since: Duration::from_secs(115) };
+    assert!(told.contains(&silent), "of its sound nothing was heard");
+    assert!(!told.iter().any(|event| matches!(event, Event::Absent { .. })), "{told:?}");
+    room.run(56_000);
+    assert_absent(&mut room, 60, Direction::SendRecv);
+    // So is one that is heard and never reports.
+    for n in 0..3_000 {
+        room.come(1, peer(1), &talk(1, Codec::Pcmu, n, &[1; 160]));
+        room.run(20);
+    }
+    assert_eq!(room.absence(1), None);
+}
+
+#[test]
+fn what_strangers_report_is_no_sign_of_life() {
+    let stranger = SocketAddr::from(([198, 51, 100, 66], 4001));
+    let mut room = Room::new(&[(1, Codec::Pcmu)]);
+    report_for(&mut room, 60, || (stranger, report()));
+    assert_absent(&mut room, 60, Direction::SendRecv);
+    // Nor is what comes from the right place and is no report.
+    report_for(&mut room, 60, || (reporter(1), vec![0x80, 200]));
+    assert_absent(&mut room, 120, Direction::SendRecv);
+}
+
+#[test]
+fn where_there_are_keys_only_reports_under_them_are_a_sign_of_life_and_each_once() {
+    let keys = sdes(Suite::AesCm128HmacSha1_80, 10);
+    let mut phone = holding(Phone::new(1, Codec::Pcmu), &keys);
+    let mut forger = holding(Phone::new(1, Codec::Pcmu), &sdes(Suite::AesCm128HmacSha1_80, 20));
+    let sealed = |phone: &mut Phone| {
+        let (mut bytes, length) = (report(), report().len());
+        bytes.resize(length + OVERHEAD, 0);
+        let srtp = phone.srtp.as_mut().unwrap();
+        let length = srtp.protector.protect_rtcp(&mut bytes, length).unwrap();
+        bytes.truncate(length);
+        bytes
+    };
+    let mut room = Room::new(&[]);
+    room.open(1, Plan { keys, ..plan(1, Codec::Pcmu) });
+    let mut last = vec![];
+    report_for(&mut room, 60, || {
+        last = sealed(&mut phone);
+        (reporter(1), last.clone())
+    });
+    assert_eq!(room.absence(1), None);
+    report_for(&mut room, 60, || (reporter(1), sealed(&mut forger)));
+    report_for(&mut room, 60, || (reporter(1), report()));
+    report_for(&mut room, 60, || (reporter(1), last.clone()));
+    assert_absent(&mut room, 184, Direction::SendRecv);
+}
+
+#[test]
+fn a_peer_on_hold_that_is_gone_is_missed_and_with_each_agreement_anew() {
+    let mut room = Room::new(&[(1, Codec::Pcmu)]);
+    for direction in [Direction::RecvOnly, Direction::Inactive, Direction::SendOnly, Direction::SendOnly] {
+        room.amend(1, Plan { direction, ..plan(1, Codec::Pcmu) });
+        room.run(4_000);
+        assert_eq!(room.absence(1), None, "it was there to agree");
+        room.run(296_000);
+        assert_absent(&mut room, 300, direction);
+    }
 }

@@ -255,6 +255,24 @@ fn a_browser_unheard_for_thirty_seconds_is_lost_and_sent_nothing_until_a_restart
 }
 
 #[test]
+fn a_browser_whose_checks_pass_is_there_though_nothing_else_comes() {
+    let (mut room, mut page, _) = connected(DtlsRole::Passive);
+    for _ in 0..20 {
+        page.phone.check(&mut room, Check::Plain);
+        room.run(4_000);
+    }
+    assert_eq!(room.absence(1), None);
+    // Nor does one believe who checks without the password.
+    let ice = page.phone.ice.as_mut().unwrap();
+    ice.ours.password = "whatever the browser was not told".into();
+    for _ in 0..5 {
+        page.phone.check(&mut room, Check::Plain);
+        room.run(4_000);
+    }
+    assert!(room.absence(1).is_some());
+}
+
+#[test]
 fn a_page_that_never_comes_is_lost_too() {
     let mut room = Room::new(&[]);
     let page = page(room.air.now, 1, 0, DtlsRole::Passive);
