@@ -342,7 +342,7 @@ impl Load {
                     sent.map(|sent| u64::from_be_bytes(*sent))
                 } else {
                     let known = self.ports.get(&from.port()).filter(|(_, side)| *side == which);
-                    known.and_then(|(n, _)| Some(self.talking[*n].0[1 - which]?.spoke))
+                    known.and_then(|(n, _)| Some(self.talking.get(*n)?.0[1 - which]?.spoke))
                 };
                 let Some(sent) = sent else { continue };
                 // Music carries no time of ours.
